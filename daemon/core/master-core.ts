@@ -1,0 +1,197 @@
+/**
+ * The master's decisions: clients, replicas, heartbeats, shutdown. No IO (DESIGN 9); see events.ts for the language.
+ *
+ * The commit path does not run through here: the core only says who may open log connections and which rows are up.
+ */
+import { TravertineError, toWireError } from '../../protocol/errors.ts'
+import { DRAIN_MS_MAX } from '../../protocol/limits.ts'
+import type { Member } from '../../wal/manifest.ts'
+import type { TermHistory } from '../../wal/term-history.ts'
+import { ClientSessions, type Watermarks } from './client-sessions.ts'
+import { Connections } from './connections.ts'
+import type { ConnectionId, Core, Effect, Event } from './events.ts'
+import { errorMessage } from './events.ts'
+import type { Message } from '../../protocol/control-message.ts'
+import { type MasterFacts, unexpected } from './node-facts.ts'
+import { ReplicationSession } from './replication-session.ts'
+
+export interface MasterOptions {
+  readonly facts: MasterFacts
+  readonly history: TermHistory
+  readonly members: readonly Member[]
+  /** Ends of the log per channel when the mastership started. */
+  readonly ends: readonly number[]
+}
+
+export class MasterCore implements Core {
+  readonly #watermarks: Watermarks = { closed: 0n, stored: 0n, propagated: 0n }
+  readonly #connections = new Connections()
+  readonly #clients: ClientSessions
+  readonly #replicas: readonly ReplicationSession[]
+  #ends: readonly number[]
+  #sessions = 0n
+  #stopAt: number | undefined
+  #stopped = false
+
+  constructor(options: MasterOptions) {
+    this.#ends = options.ends
+    this.#clients = new ClientSessions(options.facts, this.#watermarks, () => options.members.length)
+    this.#replicas = options.members.map(
+      (member) =>
+        new ReplicationSession({
+          facts: options.facts,
+          member,
+          history: options.history,
+          watermarks: this.#watermarks,
+          ends: () => this.#ends,
+          nextSession: () => this.#nextSession(),
+        }),
+    )
+  }
+
+  step(now: number, event: Event): readonly Effect[] {
+    switch (event.type) {
+      case 'connected':
+        this.#connections.add(event.connection, { peer: event.peer, secret: event.secret, row: event.row, heardAt: now })
+        return event.row === undefined ? [] : this.#replica(event.row).connected(event.connection)
+      case 'dialFailed':
+        return this.#replica(event.row).dialFailed(now, event.error)
+      case 'message':
+        return this.#message(now, event.connection, event.message)
+      case 'closed':
+        return this.#closed(now, event.connection, event.error)
+      case 'sessionReady':
+        return this.#clients.ready(event.session)
+      case 'rowOpen':
+        return this.#replica(event.row).rowOpen(event.session, event.channel)
+      case 'rowDown':
+        return this.#replica(event.row).rowDown(now, event.session, event.channel, event.error)
+      case 'watermarks':
+        this.#watermarks.closed = event.closed
+        this.#watermarks.stored = event.stored
+        this.#watermarks.propagated = event.propagated
+        return this.#replicas.flatMap((replica) => replica.watermarks())
+      case 'ends':
+        this.#ends = event.ends
+        return []
+      case 'tick':
+        return this.#tick(now)
+      case 'shutdown':
+        if (this.#stopAt !== undefined) return []
+        this.#stopAt = now + DRAIN_MS_MAX
+        return [{ type: 'drain' }]
+      case 'drained':
+        return this.#stop()
+      case 'adopted':
+        return [] // a replica's event
+    }
+  }
+
+  /** For `status`: replicas and why one is not streaming. */
+  replicas(): readonly ReplicationSession[] {
+    return this.#replicas
+  }
+
+  get clientCount(): number {
+    return this.#clients.count
+  }
+
+  #message(now: number, connection: ConnectionId, message: Message): readonly Effect[] {
+    const state = this.#connections.heard(connection, now)
+    if (state === undefined) return []
+    try {
+      if (state.row !== undefined) {
+        const effects = this.#replica(state.row).message(now, message, hostOf(state.peer))
+        if (message.type === 'session_begin_ok') state.inSession = true
+        return effects
+      }
+      return this.#clientMessage(connection, message)
+    } catch (error) {
+      if (!(error instanceof TravertineError)) throw error
+      return this.#refuse(now, connection, error)
+    }
+  }
+
+  #clientMessage(connection: ConnectionId, message: Message): Effect[] {
+    const state = this.#connections.get(connection)
+    if (state === undefined) return []
+    switch (message.type) {
+      case 'client_hello':
+        if (this.#stopAt !== undefined) throw new TravertineError('SHUTTING_DOWN', 'Cannot begin a session: the node is shutting down')
+        if (state.inSession) throw unexpected(message, 'in a session that has begun')
+        state.inSession = true
+        return this.#clients.hello(connection, message, this.#nextSession(), state.secret)
+      case 'heartbeat':
+        return [{ type: 'send', connection, message: { type: 'heartbeat_ok', sequence: message.sequence } }]
+      case 'session_end':
+        return [{ type: 'close', connection }, ...this.#forget(connection)]
+      case 'session_begin':
+        throw new TravertineError('MESSAGE_UNEXPECTED', 'Cannot follow a master: found session_begin, but this node is master itself', {
+          hint: 'a member address of the sender points at a master; check its members',
+        })
+      default:
+        throw unexpected(message, 'from a client')
+    }
+  }
+
+  #refuse(now: number, connection: ConnectionId, error: TravertineError): Effect[] {
+    return [
+      { type: 'send', connection, message: errorMessage(toWireError(error)) },
+      { type: 'close', connection },
+      ...this.#closed(now, connection, error),
+    ]
+  }
+
+  #closed(now: number, connection: ConnectionId, error: TravertineError | undefined): Effect[] {
+    const row = this.#connections.get(connection)?.row
+    const forgotten = this.#forget(connection)
+    if (row === undefined) return forgotten
+    const replica = this.#replica(row)
+    return replica.connection === connection ? [...forgotten, ...replica.closed(now, error)] : forgotten
+  }
+
+  #forget(connection: ConnectionId): Effect[] {
+    return this.#connections.remove(connection) === undefined ? [] : this.#clients.closed(connection)
+  }
+
+  #tick(now: number): Effect[] {
+    if (this.#stopAt !== undefined && now >= this.#stopAt) return this.#stop()
+    const effects: Effect[] = []
+    for (const { connection, handshake } of this.#connections.expired(now)) {
+      const error = silence(handshake)
+      if (handshake) effects.push({ type: 'send', connection, message: errorMessage(toWireError(error)) })
+      effects.push({ type: 'close', connection }, ...this.#closed(now, connection, error))
+    }
+    if (this.#stopAt === undefined) for (const replica of this.#replicas) effects.push(...replica.tick(now))
+    return effects
+  }
+
+  #stop(): Effect[] {
+    if (this.#stopped) return []
+    this.#stopped = true
+    const effects: Effect[] = this.#replicas.flatMap((replica) => replica.end('the master shuts down'))
+    const dialled = new Set(this.#replicas.map((replica) => replica.connection))
+    for (const connection of this.#connections.all()) {
+      if (dialled.has(connection)) continue
+      effects.push({ type: 'send', connection, message: { type: 'session_end', reason: 'the node shuts down' } }, { type: 'close', connection })
+    }
+    return [...effects, { type: 'stop' }]
+  }
+
+  #replica(row: number): ReplicationSession {
+    return this.#replicas.find((replica) => replica.member.row === row)! // rows come from our own dial and openRow effects
+  }
+
+  #nextSession(): bigint {
+    this.#sessions += 1n
+    return this.#sessions
+  }
+}
+
+export function silence(handshake: boolean): TravertineError {
+  return handshake
+    ? new TravertineError('HANDSHAKE_TIMEOUT', 'Cannot keep a connection: it has not begun a session in time')
+    : new TravertineError('CONNECTION_LOST', 'Cannot keep a session: the peer has been silent for too long')
+}
+
+export const hostOf = (peer: string): string => peer.slice(0, peer.lastIndexOf(':'))

@@ -1,0 +1,223 @@
+/**
+ * The replica's decisions: one master at a time, told by its term; clients are sent to it. No IO (DESIGN 9).
+ *
+ * A session_begin is answered when three things are done, in this order: the older session's links are closed in all
+ * channel threads; the master's history, with the cut that it implies, is durable; all channel threads know the secret.
+ */
+import { TravertineError, toWireError } from '../../protocol/errors.ts'
+import { type Message, negotiateVersion } from '../../protocol/control-message.ts'
+import { checkHistory, checkMasterTerm, type KnownTerms } from '../../wal/term-history.ts'
+import { Connections } from './connections.ts'
+import type { AdoptedHistory, ConnectionId, Core, Effect, Event } from './events.ts'
+import { errorMessage } from './events.ts'
+import { silence } from './master-core.ts'
+import { checkChannels, checkCluster, type NodeFacts, unexpected } from './node-facts.ts'
+import { fromWireHistory } from './wire-history.ts'
+
+interface Following {
+  readonly connection: ConnectionId
+  readonly version: number
+  readonly secret: Uint8Array
+  readonly masterAddress: string
+  readonly session: bigint
+  resume: readonly number[]
+}
+
+export class ReplicaCore implements Core {
+  readonly #facts: NodeFacts
+  readonly #connections = new Connections()
+  #following: Following | undefined
+  /** A newer session_begin that arrived while an adoption was under way; the newest one only. */
+  #next: { readonly connection: ConnectionId; readonly message: Message<'session_begin'> } | undefined
+  #adopting = false
+  #masterAddress = ''
+  #sessions = 0n
+  /** Readers may be shown what is not above this epoch. */
+  groupCommit = 0n
+
+  #terms: KnownTerms
+
+  constructor(facts: NodeFacts, terms: KnownTerms) {
+    this.#facts = facts
+    this.#terms = terms
+  }
+
+  /** host:port of the master followed last; '' if none was met since the start. */
+  get masterAddress(): string {
+    return this.#masterAddress
+  }
+
+  get isFollowing(): boolean {
+    return this.#following !== undefined && !this.#adopting
+  }
+
+  step(now: number, event: Event): readonly Effect[] {
+    switch (event.type) {
+      case 'connected':
+        this.#connections.add(event.connection, { peer: event.peer, secret: event.secret, row: undefined, heardAt: now })
+        return []
+      case 'message':
+        return this.#message(now, event.connection, event.message)
+      case 'closed':
+        return this.#closed(event.connection)
+      case 'adopted':
+        return this.#adopted(event.connection, event.result)
+      case 'sessionReady':
+        return this.#ready(event.session)
+      case 'tick':
+        return this.#connections.expired(now).flatMap(({ connection, handshake }) => this.#refuse(connection, silence(handshake)))
+      case 'shutdown':
+        return [{ type: 'drain' }]
+      case 'drained':
+        return this.#stop()
+      case 'dialFailed':
+      case 'rowOpen':
+      case 'rowDown':
+      case 'watermarks':
+      case 'ends':
+        return [] // a master's events
+    }
+  }
+
+  #message(now: number, connection: ConnectionId, message: Message): readonly Effect[] {
+    if (this.#connections.heard(connection, now) === undefined) return []
+    try {
+      return this.#dispatch(connection, message)
+    } catch (error) {
+      if (!(error instanceof TravertineError)) throw error
+      return this.#refuse(connection, error)
+    }
+  }
+
+  #dispatch(connection: ConnectionId, message: Message): Effect[] {
+    switch (message.type) {
+      case 'session_begin':
+        return this.#begin(connection, message)
+      case 'client_hello':
+        throw this.#notMaster()
+      case 'heartbeat':
+        return [{ type: 'send', connection, message: { type: 'heartbeat_ok', sequence: message.sequence } }]
+      case 'group_commit':
+        if (message.epoch > this.groupCommit) this.groupCommit = message.epoch
+        return [
+          { type: 'groupCommit', epoch: this.groupCommit },
+          { type: 'send', connection, message: { type: 'group_commit_ok', epoch: message.epoch } },
+        ]
+      case 'epoch':
+        return []
+      case 'session_end':
+        return [{ type: 'close', connection }, ...this.#closed(connection)]
+      default:
+        throw unexpected(message, 'on a replica')
+    }
+  }
+
+  #begin(connection: ConnectionId, message: Message<'session_begin'>): Effect[] {
+    negotiateVersion(message)
+    checkCluster(this.#facts, message.clusterId)
+    checkChannels(this.#facts, message.channels)
+    checkHistory(fromWireHistory(message.history), this.#facts.channels)
+    checkMasterTerm(this.#terms, fromWireHistory(message.history).at(-1)?.term) // before the session with a rightful master is ended
+    const state = this.#connections.get(connection)
+    if (state !== undefined) state.inSession = true
+    if (this.#adopting) {
+      this.#next = { connection, message }
+      return []
+    }
+    return this.#adopt(connection, message)
+  }
+
+  #adopt(connection: ConnectionId, message: Message<'session_begin'>): Effect[] {
+    const older = this.#following
+    this.#adopting = true
+    this.#sessions += 1n
+    this.#following = {
+      connection,
+      version: negotiateVersion(message),
+      secret: this.#connections.get(connection)!.secret, // it has just spoken
+      masterAddress: message.address,
+      session: this.#sessions,
+      resume: [],
+    }
+    const effects: Effect[] = []
+    if (older !== undefined) {
+      effects.push({ type: 'forgetSession', session: older.session })
+      if (older.connection !== connection) effects.push({ type: 'close', connection: older.connection })
+    }
+    effects.push({ type: 'adopt', connection, history: fromWireHistory(message.history) })
+    return effects
+  }
+
+  #adopted(connection: ConnectionId, result: AdoptedHistory | TravertineError): Effect[] {
+    this.#adopting = false
+    const next = this.#next
+    this.#next = undefined
+    const following = this.#following
+    const effects: Effect[] = []
+    if (result instanceof TravertineError) {
+      this.#following = undefined
+      effects.push(...this.#refuse(connection, result))
+      effects.push({ type: 'log', level: 'warn', code: result.code, text: result.describe() })
+    } else if (following !== undefined && this.#connections.get(connection) === undefined) {
+      this.#terms = result.terms
+      this.#following = undefined // it has gone meanwhile
+    } else if (following !== undefined && following.connection === connection && next === undefined) {
+      this.#terms = result.terms
+      following.resume = result.resume
+      this.#masterAddress = following.masterAddress
+      effects.push({ type: 'registerSession', session: following.session, secret: following.secret, kind: 'replication' })
+    }
+    if (next !== undefined && this.#connections.get(next.connection) !== undefined) effects.push(...this.#adopt(next.connection, next.message))
+    return effects
+  }
+
+  #ready(session: bigint): Effect[] {
+    const following = this.#following
+    if (following === undefined || following.session !== session) return []
+    const message: Message = {
+      type: 'session_begin_ok',
+      version: following.version,
+      nodeId: this.#facts.nodeId,
+      session,
+      secret: following.secret,
+      resume: following.resume,
+      logPorts: this.#facts.logPorts,
+    }
+    return [
+      { type: 'send', connection: following.connection, message },
+      { type: 'log', level: 'info', text: `follows the master at ${following.masterAddress}` },
+    ]
+  }
+
+  #closed(connection: ConnectionId): Effect[] {
+    this.#connections.remove(connection)
+    const following = this.#following
+    if (following === undefined || following.connection !== connection) return []
+    if (!this.#adopting) this.#following = undefined
+    return [{ type: 'forgetSession', session: following.session }]
+  }
+
+  #refuse(connection: ConnectionId, error: TravertineError): Effect[] {
+    return [
+      { type: 'send', connection, message: errorMessage(toWireError(error)) },
+      { type: 'close', connection },
+      ...this.#closed(connection),
+    ]
+  }
+
+  #notMaster(): TravertineError {
+    const known = this.#masterAddress !== ''
+    return new TravertineError('NOT_MASTER', 'Cannot begin a client session: this node is a replica', {
+      where: known ? { peer: this.#masterAddress } : {},
+      hint: known ? `the master is at ${this.#masterAddress}` : 'it has not met its master yet; ask another node',
+    })
+  }
+
+  #stop(): Effect[] {
+    const effects: Effect[] = []
+    for (const connection of this.#connections.all()) {
+      effects.push({ type: 'send', connection, message: { type: 'session_end', reason: 'the node shuts down' } }, { type: 'close', connection })
+    }
+    return [...effects, { type: 'stop' }]
+  }
+}

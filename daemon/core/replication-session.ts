@@ -1,0 +1,202 @@
+/**
+ * The master's side of one replica: dial, begin, open the rows, stream, and begin again after any break, for ever.
+ *
+ *   idle -> dialling -> beginning -> opening -> streaming
+ *     ^                                  |          |
+ *     +------------ closing <------------+----------+
+ *
+ * `closing` ends only when every channel thread has stored UNKNOWN for the row: a row must never mix two lives of a
+ * replica (DESIGN 4, "row up"). Reconnect waits double from RECONNECT_MS_MIN up to RECONNECT_MS_MAX; there is no last try.
+ */
+import type { Message } from '../../protocol/control-message.ts'
+import { PROTOCOL_VERSION_MAX, PROTOCOL_VERSION_MIN } from '../../protocol/control-message.ts'
+import { fromWireError, type TravertineError } from '../../protocol/errors.ts'
+import { HEARTBEAT_INTERVAL_MS, RECONNECT_MS_MAX, RECONNECT_MS_MIN } from '../../protocol/limits.ts'
+import type { Member } from '../../wal/manifest.ts'
+import type { TermHistory } from '../../wal/term-history.ts'
+import type { ConnectionId, Effect } from './events.ts'
+import type { Watermarks } from './client-sessions.ts'
+import { checkChannels, type MasterFacts, unexpected } from './node-facts.ts'
+import { toWireHistory } from './wire-history.ts'
+
+export type ReplicationState = 'idle' | 'dialling' | 'beginning' | 'opening' | 'streaming' | 'closing'
+
+export interface ReplicationOptions {
+  readonly facts: MasterFacts
+  readonly member: Member
+  readonly history: TermHistory
+  readonly watermarks: Watermarks
+  readonly ends: () => readonly number[]
+  readonly nextSession: () => bigint
+}
+
+export class ReplicationSession {
+  readonly #options: ReplicationOptions
+  state: ReplicationState = 'idle'
+  #retryAt = 0
+  #retryMs = RECONNECT_MS_MIN
+  #connection: ConnectionId | undefined
+  #session = 0n
+  readonly #rowsOpen = new Set<number>()
+  readonly #rowsDown = new Set<number>()
+  #heartbeatAt = 0
+  #heartbeats = 0
+  #groupCommitSent = 0n
+  #groupCommitInFlight = false
+  /** Why the replica is not streaming now; shown in status. */
+  lastError: TravertineError | undefined
+
+  constructor(options: ReplicationOptions) {
+    this.#options = options
+  }
+
+  get member(): Member {
+    return this.#options.member
+  }
+
+  get connection(): ConnectionId | undefined {
+    return this.#connection
+  }
+
+  tick(now: number): Effect[] {
+    if (this.state === 'idle' && now >= this.#retryAt) {
+      this.state = 'dialling'
+      return [{ type: 'dial', row: this.member.row, address: this.member.address }]
+    }
+    if (this.#connection === undefined || this.state === 'beginning' || now < this.#heartbeatAt) return []
+    this.#heartbeatAt = now + HEARTBEAT_INTERVAL_MS
+    return [this.#send({ type: 'heartbeat', sequence: ++this.#heartbeats })]
+  }
+
+  connected(connection: ConnectionId): Effect[] {
+    const { facts, history, ends } = this.#options
+    this.#connection = connection
+    this.state = 'beginning'
+    return [
+      this.#send({
+        type: 'session_begin',
+        versionMin: PROTOCOL_VERSION_MIN,
+        versionMax: PROTOCOL_VERSION_MAX,
+        clusterId: facts.clusterId,
+        nodeId: facts.nodeId,
+        address: facts.address,
+        channels: facts.channels,
+        term: facts.term,
+        history: toWireHistory(history),
+        ends: ends(),
+      }),
+    ]
+  }
+
+  dialFailed(now: number, error: TravertineError): Effect[] {
+    return this.#backOff(now, error)
+  }
+
+  /** @throws MESSAGE_UNEXPECTED, CHANNEL_COUNT_MISMATCH */
+  message(now: number, message: Message, host: string): Effect[] {
+    switch (message.type) {
+      case 'session_begin_ok':
+        return this.#begun(message, host)
+      case 'heartbeat_ok':
+        return []
+      case 'group_commit_ok':
+        this.#groupCommitInFlight = false
+        return this.watermarks()
+      case 'error':
+        this.lastError = fromWireError(message.error, this.member.address)
+        return this.#breakOff(now, this.lastError)
+      case 'session_end':
+        return this.#breakOff(now, undefined)
+      default:
+        throw unexpected(message, `in state ${this.state} of a replication session`)
+    }
+  }
+
+  closed(now: number, error: TravertineError | undefined): Effect[] {
+    this.#connection = undefined
+    return this.#breakOff(now, error)
+  }
+
+  rowOpen(session: bigint, channel: number): Effect[] {
+    if (session !== this.#session || this.state !== 'opening') return []
+    this.#rowsOpen.add(channel)
+    if (this.#rowsOpen.size < this.#options.facts.channels) return []
+    this.state = 'streaming'
+    this.#retryMs = RECONNECT_MS_MIN
+    this.lastError = undefined
+    return [{ type: 'log', level: 'info', text: `replica ${this.member.address} streams on ${this.#rowsOpen.size} channels` }]
+  }
+
+  rowDown(now: number, session: bigint, channel: number, error: TravertineError | undefined): Effect[] {
+    if (session !== this.#session) return []
+    this.#rowsDown.add(channel)
+    const effects = this.state === 'closing' ? [] : this.#breakOff(now, error)
+    if (this.#rowsDown.size < this.#options.facts.channels) return effects
+    this.#session = 0n
+    return [...effects, ...this.#backOff(now, this.lastError)]
+  }
+
+  /** group_commit is coalesced: one in flight, always the newest. */
+  watermarks(): Effect[] {
+    const { stored, propagated } = this.#options.watermarks
+    const epoch = propagated < stored ? propagated : stored
+    if (this.state !== 'streaming' || this.#groupCommitInFlight || epoch <= this.#groupCommitSent) return []
+    this.#groupCommitInFlight = true
+    this.#groupCommitSent = epoch
+    return [this.#send({ type: 'group_commit', epoch })]
+  }
+
+  end(reason: string): Effect[] {
+    if (this.#connection === undefined) return []
+    return [this.#send({ type: 'session_end', reason }), { type: 'close', connection: this.#connection }]
+  }
+
+  #begun(message: Message<'session_begin_ok'>, host: string): Effect[] {
+    if (this.state !== 'beginning') throw unexpected(message, `in state ${this.state} of a replication session`)
+    checkChannels(this.#options.facts, message.logPorts.length)
+    checkChannels(this.#options.facts, message.resume.length)
+    this.state = 'opening'
+    this.#session = this.#options.nextSession()
+    this.#rowsOpen.clear()
+    this.#rowsDown.clear()
+    this.#groupCommitInFlight = false
+    this.#groupCommitSent = 0n
+    return [
+      {
+        type: 'openRow',
+        row: this.member.row,
+        session: this.#session,
+        peerSession: message.session,
+        secret: message.secret,
+        host,
+        ports: message.logPorts,
+        resume: message.resume,
+      },
+    ]
+  }
+
+  #breakOff(now: number, error: TravertineError | undefined): Effect[] {
+    if (error !== undefined) this.lastError = error
+    const effects: Effect[] = []
+    if (this.#connection !== undefined) effects.push({ type: 'close', connection: this.#connection })
+    this.#connection = undefined
+    if (this.state === 'closing') return effects
+    if (this.#session === 0n) return [...effects, ...this.#backOff(now, error)]
+    this.state = 'closing'
+    effects.push({ type: 'closeRow', row: this.member.row, session: this.#session })
+    return effects
+  }
+
+  #backOff(now: number, error: TravertineError | undefined): Effect[] {
+    this.state = 'idle'
+    this.#retryAt = now + this.#retryMs
+    const first = this.#retryMs === RECONNECT_MS_MIN
+    this.#retryMs = Math.min(this.#retryMs * 2, RECONNECT_MS_MAX)
+    if (error === undefined || !first) return []
+    return [{ type: 'log', level: 'warn', code: error.code, text: `replica ${this.member.address} is away: ${error.describe()}` }]
+  }
+
+  #send(message: Message): Effect {
+    return { type: 'send', connection: this.#connection!, message } // callers have checked that there is one
+  }
+}

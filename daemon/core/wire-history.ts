@@ -1,0 +1,18 @@
+/** Term histories between their own type and the plain maps of the control channel. */
+import type { WireHistoryEntry } from '../../protocol/control-message.ts'
+import { byteOffset, epoch, nodeId, termNumber } from '../../protocol/ids.ts'
+import type { TermHistory } from '../../wal/term-history.ts'
+
+export function toWireHistory(history: TermHistory): WireHistoryEntry[] {
+  return history.map((m) => ({ ...m.term, firstEpoch: m.firstEpoch, baseEpoch: m.baseEpoch, starts: [...m.starts] }))
+}
+
+/** The codec has checked every field; `checkHistory` of wal/ checks how they hang together. */
+export function fromWireHistory(history: readonly WireHistoryEntry[]): TermHistory {
+  return history.map((m) => ({
+    term: { number: termNumber(m.number), nodeId: nodeId(m.nodeId), tag: m.tag },
+    firstEpoch: epoch(m.firstEpoch),
+    baseEpoch: epoch(m.baseEpoch),
+    starts: m.starts.map(byteOffset),
+  }))
+}

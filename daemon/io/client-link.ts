@@ -1,0 +1,119 @@
+/**
+ * One client's log connection on the master: frames in, replies out.
+ *
+ * Errors of the stream (CRC, body, sequence) end this connection with an ERROR reply and touch nobody else; what was
+ * accepted before stays accepted. Replies of one turn of the event loop leave in one write.
+ */
+import type { Socket } from 'node:net'
+import { encodeErrorReply, encodeReply, ReplyType } from '../../protocol/log-reply.ts'
+import { TravertineError, toWireError } from '../../protocol/errors.ts'
+import { HeaderOffset, readU64Number } from '../../protocol/frame.ts'
+import { FrameReader } from '../../protocol/frame-reader.ts'
+import type { ChannelLog, Origin } from '../../wal/channel-log.ts'
+import { peerOf } from './log-listener.ts'
+
+export interface ClientLinkOptions {
+  readonly socket: Socket
+  readonly log: ChannelLog
+  readonly channel: number
+  readonly headerSeed: number
+  readonly producer: bigint
+  /** A reason to refuse new sessions now, or undefined. */
+  readonly refusal: () => TravertineError | undefined
+  /** Called after frames were accepted. */
+  readonly onAccepted: () => void
+  readonly onClose: () => void
+}
+
+export class ClientLink implements Origin {
+  readonly #options: ClientLinkOptions
+  readonly #reader: FrameReader
+  readonly #peer: string
+  #lastSequence = 0
+  #replies: Buffer[] = []
+  #ended = false
+
+  constructor(options: ClientLinkOptions) {
+    this.#options = options
+    this.#peer = peerOf(options.socket)
+    this.#reader = new FrameReader(options.headerSeed, { channel: options.channel, peer: this.#peer })
+    options.socket.on('data', (chunk: Buffer) => this.receive(chunk))
+    options.socket.on('close', () => {
+      this.#ended = true
+      options.onClose()
+    })
+  }
+
+  receive(chunk: Buffer): void {
+    if (this.#ended) return
+    try {
+      this.#reader.push(chunk, this.#accept)
+    } catch (thrown) {
+      if (!(thrown instanceof TravertineError)) throw thrown
+      this.fail(thrown)
+    }
+    this.#options.onAccepted()
+  }
+
+  pause(): void {
+    this.#options.socket.pause()
+  }
+
+  resume(): void {
+    if (!this.#ended) this.#options.socket.resume()
+  }
+
+  stored(epoch: bigint, lastSequence: number): void {
+    this.#reply(encodeReply(ReplyType.STORED, Number(epoch), lastSequence))
+  }
+
+  propagated(epoch: bigint, lastSequence: number): void {
+    this.#reply(encodeReply(ReplyType.PROPAGATED, Number(epoch), lastSequence))
+  }
+
+  rejected(sequence: number, error: TravertineError): void {
+    this.#reply(encodeErrorReply(ReplyType.REJECTED, sequence, toWireError(error)))
+  }
+
+  /** Writes the replies of this turn. */
+  sendReplies(): void {
+    if (this.#replies.length === 0) return
+    const replies = this.#replies
+    this.#replies = []
+    if (this.#ended) return // the client has gone: its sessions stay, its answers have nobody to go to
+    this.#options.socket.write(replies.length === 1 ? replies[0]! : Buffer.concat(replies))
+  }
+
+  /** Ends the connection with an error; sessions accepted before are still written. */
+  fail(error: TravertineError): void {
+    if (this.#ended) return
+    this.sendReplies()
+    this.#ended = true
+    this.#options.socket.end(encodeErrorReply(ReplyType.ERROR, 0, toWireError(error)))
+    this.#options.socket.resume() // let the end of the stream arrive, and with it `close`
+  }
+
+  close(): void {
+    this.sendReplies()
+    this.#ended = true
+    this.#options.socket.end()
+    this.#options.socket.resume()
+  }
+
+  #reply(bytes: Buffer): void {
+    this.#replies.push(bytes)
+  }
+
+  readonly #accept = (buffer: Buffer, at: number, bytes: number): void => {
+    const sequence = readU64Number(buffer, at + HeaderOffset.producerSequence)
+    if (sequence !== this.#lastSequence + 1 || buffer.readBigUInt64LE(at + HeaderOffset.producerId) !== this.#options.producer) {
+      throw new TravertineError('PRODUCER_SEQUENCE', `Cannot accept a session: found sequence ${sequence}, expected ${this.#lastSequence + 1} of the connection's producer`, {
+        where: { channel: this.#options.channel, peer: this.#peer },
+      })
+    }
+    this.#lastSequence = sequence
+    const refusal = this.#options.refusal()
+    if (refusal !== undefined) this.rejected(sequence, refusal)
+    else this.#options.log.accept(buffer, at, bytes, this, { channel: this.#options.channel, peer: this.#peer })
+  }
+}

@@ -1,0 +1,28 @@
+/** The job pool as the control thread sees it: a call with a typed result, or a `TravertineError`. */
+import { Piscina } from 'piscina'
+import { fromWireError } from '../../protocol/errors.ts'
+import type { JobAnswer, JobName, Jobs } from '../threads/job.ts'
+
+/** Jobs are few and mostly wait for the disk; two threads let a recovery point pass a long segment preparation. */
+const POOL_THREADS_MAX = 2
+const IDLE_MS = 5_000
+
+export class JobPool {
+  readonly #pool = new Piscina({
+    filename: new URL('../threads/job.js', import.meta.url).href,
+    name: 'runJob',
+    minThreads: 0,
+    maxThreads: POOL_THREADS_MAX,
+    idleTimeout: IDLE_MS,
+  })
+
+  async run<N extends JobName>(name: N, args: Jobs[N]['args']): Promise<Jobs[N]['result']> {
+    const answer = (await this.#pool.run({ name, args })) as JobAnswer<N> // runJob's own return type
+    if ('error' in answer) throw fromWireError(answer.error)
+    return answer.result
+  }
+
+  async close(): Promise<void> {
+    await this.#pool.destroy()
+  }
+}

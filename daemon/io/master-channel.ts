@@ -1,0 +1,242 @@
+/**
+ * One channel on the master: the sockets of its clients and replicas around its channel log.
+ *
+ * The loop, which is all of the commit path: sockets are read until none has more (clients' frames are checked and
+ * queued, replicas' acks move the rows); then one flush takes what has come: stamp, hand to the replicas, write,
+ * fdatasync, answer. While the thread is in fdatasync the next batch collects in the kernel: the previous flush *is* the
+ * timer. Nobody is answered before what the answer promises is durable; see channel-log.ts.
+ */
+import type { Socket } from 'node:net'
+import { encodeMessage, type Message } from '../../protocol/control-message.ts'
+import { TravertineError } from '../../protocol/errors.ts'
+import type { Term } from '../../protocol/ids.ts'
+import { CHANNEL_QUEUE_BYTES_LIMIT, IDLE_MARK_MS } from '../../protocol/limits.ts'
+import { ChannelLog, type Downstream } from '../../wal/channel-log.ts'
+import type { Board } from '../../wal/board.ts'
+import type { ChannelWriter } from '../../wal/channel-writer.ts'
+import { Segments } from '../../wal/segments.ts'
+import type { NodeDisk } from '../../wal/node-disk.ts'
+import { ClientLink } from './client-link.ts'
+import { LogListener } from './log-listener.ts'
+import { ReplicaSender } from './replica-sender.ts'
+import { SessionRegistry } from './session-registry.ts'
+
+export interface MasterChannelOptions {
+  readonly channel: number
+  readonly disk: NodeDisk
+  readonly channelDirectory: string
+  readonly board: Board
+  readonly writer: ChannelWriter
+  readonly term: Term
+  readonly headerSeed: number
+  readonly wake: (channel: number) => void
+  readonly onRow: (type: 'rowOpen' | 'rowDown', row: number, session: bigint, error?: TravertineError) => void
+  readonly onDrained: () => void
+  /** The channel cannot go on. */
+  readonly onPoison: (error: TravertineError) => void
+}
+
+interface OpenRow {
+  readonly session: bigint
+  readonly sender: ReplicaSender
+}
+
+export class MasterChannel implements Downstream {
+  readonly #options: MasterChannelOptions
+  readonly #log: ChannelLog
+  readonly #listener: LogListener
+  readonly registry = new SessionRegistry()
+  readonly #links = new Set<ClientLink>()
+  readonly #rows = new Map<number, OpenRow>()
+  #flushScheduled = false
+  #paused = false
+  #draining = false
+  #diskLow = false
+  #poisoned = false
+  /** Flushes so far; tells the idle timer whether anything has happened. */
+  #flushes = 0
+  #idleTimer: NodeJS.Timeout | undefined
+
+  constructor(options: MasterChannelOptions) {
+    this.#options = options
+    this.#log = new ChannelLog({
+      channel: options.channel,
+      board: options.board,
+      writer: options.writer,
+      term: options.term,
+      headerSeed: options.headerSeed,
+      downstream: this,
+      wake: options.wake,
+      wallClockMs: Date.now,
+    })
+    this.#listener = new LogListener((socket, open, rest) => this.#openClient(socket, open, rest))
+  }
+
+  listen(host: string, port: number): Promise<number> {
+    return this.#listener.listen(host, port)
+  }
+
+  /** Hands bytes that are about to be written to the replicas that are level. */
+  offer(position: number, buffers: readonly Buffer[], bytes: number): void {
+    for (const row of this.#rows.values()) row.sender.offer(position, buffers, bytes)
+  }
+
+  openRow(row: number, session: bigint, peer: { host: string; port: number; peerSession: bigint; secret: Uint8Array; resume: number }): void {
+    const { channel, disk, channelDirectory, writer, onRow } = this.#options
+    const sender = new ReplicaSender({
+      ...peer,
+      channel,
+      files: new Segments({ disk, directory: channelDirectory, segmentBytes: 0, access: 'read' }),
+      durablePosition: () => writer.durablePosition,
+      onOpen: (position) => {
+        this.#acknowledge(row, position)
+        onRow('rowOpen', row, session)
+      },
+      onDurable: (position) => this.#acknowledge(row, position),
+      onDown: (error) => {
+        this.#rows.delete(row)
+        this.#log.rowDown(row)
+        onRow('rowDown', row, session, error)
+      },
+    })
+    this.#rows.set(row, { session, sender })
+  }
+
+  /** Ends a row; `rowDown` is reported also if it was down already, since the control thread counts the channels. */
+  closeRow(row: number, session: bigint): void {
+    const open = this.#rows.get(row)
+    if (open !== undefined && open.session === session) open.sender.close()
+    else this.#options.onRow('rowDown', row, session)
+  }
+
+  /** Another channel has published progress. */
+  wakened(): void {
+    if (this.#poisoned) return
+    this.#log.wakened()
+    this.#sendReplies()
+    if (this.#log.wantsFlush) this.#scheduleFlush()
+    this.#checkDrained()
+  }
+
+  setDiskLow(low: boolean): void {
+    this.#diskLow = low
+  }
+
+  drain(): void {
+    this.#draining = true
+    this.#listener.stopListening()
+    this.#checkDrained()
+  }
+
+  stop(): void {
+    clearTimeout(this.#idleTimer)
+    for (const row of [...this.#rows.values()]) row.sender.close()
+    for (const link of this.#links) link.close()
+    this.#listener.close()
+  }
+
+  #openClient(socket: Socket, open: Message<'log_open'>, rest: Buffer): void {
+    const { channel, headerSeed, term } = this.#options
+    const release = this.registry.admit(open, { kind: 'client', channel }, () => link.close())
+    const link = new ClientLink({
+      socket,
+      log: this.#log,
+      channel,
+      headerSeed,
+      producer: open.producer,
+      refusal: () => this.#refusal(),
+      onAccepted: () => this.#accepted(),
+      onClose: () => {
+        release()
+        this.#links.delete(link)
+      },
+    })
+    this.#links.add(link)
+    if (this.#paused) link.pause()
+    socket.write(encodeMessage({ type: 'log_open_ok', position: 0, sequence: 0, term }))
+    if (rest.length > 0) link.receive(rest)
+  }
+
+  #accepted(): void {
+    if (this.#log.queuedBytes > CHANNEL_QUEUE_BYTES_LIMIT && !this.#paused) {
+      this.#paused = true
+      for (const link of this.#links) link.pause()
+    }
+    if (this.#log.wantsFlush) this.#scheduleFlush()
+    else this.#sendReplies() // refusals only
+  }
+
+  #acknowledge(row: number, position: number): void {
+    if (this.#poisoned) return
+    this.#log.acknowledge(row, position)
+    this.#sendReplies()
+    this.#checkDrained()
+  }
+
+  /** After the sockets of this turn were read, so that one flush takes what all of them have brought. */
+  #scheduleFlush(): void {
+    if (this.#flushScheduled || this.#poisoned) return
+    this.#flushScheduled = true
+    setImmediate(this.#flush)
+  }
+
+  readonly #flush = (): void => {
+    this.#flushScheduled = false
+    if (this.#poisoned) return
+    this.#attempt(() => this.#log.flush())
+    this.#flushes++
+    this.#sendReplies()
+    for (const row of this.#rows.values()) row.sender.pump()
+    if (this.#paused && this.#log.queuedBytes < CHANNEL_QUEUE_BYTES_LIMIT / 2) {
+      this.#paused = false
+      for (const link of this.#links) link.resume()
+    }
+    if (this.#log.hasQueue()) this.#scheduleFlush()
+    this.#armIdleTimer()
+    this.#checkDrained()
+  }
+
+  /** An idle channel proves its last flush durable with one MARK, and then does nothing at all. */
+  #armIdleTimer(): void {
+    if (this.#idleTimer !== undefined || this.#poisoned) return
+    const seen = this.#flushes
+    this.#idleTimer = setTimeout(() => {
+      this.#idleTimer = undefined
+      if (this.#poisoned || this.#draining) return
+      if (this.#flushes !== seen || this.#log.wantsFlush) this.#armIdleTimer()
+      else this.#attempt(() => this.#log.appendMark())
+    }, IDLE_MARK_MS)
+  }
+
+  #attempt(write: () => void): void {
+    try {
+      write()
+    } catch (thrown) {
+      if (!(thrown instanceof TravertineError)) throw thrown
+      this.#poisoned = true
+      for (const link of this.#links) link.fail(thrown)
+      this.#options.onPoison(thrown)
+    }
+  }
+
+  #sendReplies(): void {
+    for (const link of this.#links) link.sendReplies()
+  }
+
+  #refusal(): TravertineError | undefined {
+    if (this.#draining) {
+      return new TravertineError('SHUTTING_DOWN', 'Cannot accept a session: the node is shutting down', { hint: 'try again when it is back' })
+    }
+    if (this.#diskLow) {
+      return new TravertineError('DISK_LOW', 'Cannot accept a session: the disk is below its low-water mark', {
+        where: { file: this.#options.channelDirectory },
+        hint: 'free space on the disk; the node resumes by itself',
+      })
+    }
+    return undefined
+  }
+
+  #checkDrained(): void {
+    if (this.#draining && this.#log.isDrained) this.#options.onDrained()
+  }
+}

@@ -1,0 +1,150 @@
+/**
+ * One channel on a replica: the master's log connection around the replica log.
+ *
+ * Frames are appended as they come; one flush per turn of the event loop makes them durable, and only then the master
+ * hears DURABLE. At most one log connection is open: a new session's replaces an old one's.
+ */
+import type { Socket } from 'node:net'
+import { encodeMessage, type Message } from '../../protocol/control-message.ts'
+import { TravertineError, toWireError } from '../../protocol/errors.ts'
+import { FrameReader } from '../../protocol/frame-reader.ts'
+import type { Term } from '../../protocol/ids.ts'
+import { encodeErrorReply, encodeReply, ReplyType } from '../../protocol/log-reply.ts'
+import type { ChannelWriter } from '../../wal/channel-writer.ts'
+import { ReplicaLog } from '../../wal/replica-log.ts'
+import { latestTerm, type TermHistory } from '../../wal/term-history.ts'
+import type { FoundSeal } from '../../wal/whole-epoch.ts'
+import { LogListener, peerOf } from './log-listener.ts'
+import { SessionRegistry } from './session-registry.ts'
+
+/** Seals are reported to the control thread in bunches: it works out which epochs are whole, for status and restarts. */
+const SEALS_REPORT_MS = 100
+
+export interface ReplicaChannelOptions {
+  readonly channel: number
+  readonly headerSeed: number
+  /** Makes a writer whose next byte is at `position`. */
+  readonly openWriter: (position: number) => ChannelWriter
+  readonly position: number
+  readonly whole: () => bigint
+  readonly onSeals: (seals: FoundSeal[]) => void
+  readonly onPoison: (error: TravertineError) => void
+}
+
+interface Link {
+  readonly socket: Socket
+  readonly reader: FrameReader
+  readonly peer: string
+}
+
+export class ReplicaChannel {
+  readonly #options: ReplicaChannelOptions
+  readonly #listener: LogListener
+  readonly registry = new SessionRegistry()
+  #log: ReplicaLog
+  #term: Term | undefined
+  #link: Link | undefined
+  #flushScheduled = false
+  #poisoned = false
+  #sealTimer: NodeJS.Timeout | undefined
+
+  constructor(options: ReplicaChannelOptions) {
+    this.#options = options
+    this.#log = this.#logAt([], options.position)
+    this.#listener = new LogListener((socket, open, rest) => this.#openLink(socket, open, rest))
+  }
+
+  listen(host: string, port: number): Promise<number> {
+    return this.#listener.listen(host, port)
+  }
+
+  /** Closes the links and makes durable what has been received; returns the durable end. */
+  quiesce(): number {
+    this.registry.forgetAll()
+    this.#endLink()
+    this.#flush()
+    return this.#log.durablePosition
+  }
+
+  follow(history: TermHistory, position: number): void {
+    this.#log = this.#logAt(history, position)
+    this.#term = latestTerm(history)
+  }
+
+  stop(): void {
+    this.quiesce()
+    clearTimeout(this.#sealTimer)
+    this.#reportSeals()
+    this.#listener.close()
+  }
+
+  #logAt(history: TermHistory, position: number): ReplicaLog {
+    const { channel, openWriter, whole } = this.#options
+    return new ReplicaLog({ channel, writer: openWriter(position), history, whole })
+  }
+
+  #openLink(socket: Socket, open: Message<'log_open'>, rest: Buffer): void {
+    const { channel, headerSeed } = this.#options
+    const term = this.#term
+    if (term === undefined) throw new TravertineError('SECRET_INVALID', 'Cannot open a log connection: no session was begun')
+    const release = this.registry.admit(open, { kind: 'replication', channel }, () => this.#endLink())
+    this.#endLink()
+    const peer = peerOf(socket)
+    const link: Link = { socket, reader: new FrameReader(headerSeed, { channel, peer }), peer }
+    this.#link = link
+    socket.on('data', (chunk: Buffer) => this.#receive(link, chunk))
+    socket.on('close', () => {
+      release()
+      if (this.#link === link) this.#link = undefined
+    })
+    socket.write(encodeMessage({ type: 'log_open_ok', position: this.#log.receivedPosition, sequence: 0, term }))
+    if (rest.length > 0) this.#receive(link, rest)
+  }
+
+  #receive(link: Link, chunk: Buffer): void {
+    if (this.#link !== link || this.#poisoned) return
+    try {
+      link.reader.push(chunk, (buffer, at, bytes) => this.#log.accept(buffer, at, bytes, { channel: this.#options.channel, peer: link.peer }))
+    } catch (thrown) {
+      if (!(thrown instanceof TravertineError)) throw thrown
+      this.#endLink(thrown)
+    }
+    if (this.#log.wantsFlush && !this.#flushScheduled) {
+      this.#flushScheduled = true
+      setImmediate(() => {
+        this.#flushScheduled = false
+        this.#flush()
+      })
+    }
+  }
+
+  #flush(): void {
+    if (this.#poisoned || !this.#log.wantsFlush) return
+    try {
+      this.#log.flush()
+    } catch (thrown) {
+      if (!(thrown instanceof TravertineError)) throw thrown
+      this.#poisoned = true
+      this.#endLink(thrown)
+      this.#options.onPoison(thrown)
+      return
+    }
+    this.#link?.socket.write(encodeReply(ReplyType.DURABLE, this.#log.receivedPosition, this.#log.durablePosition))
+    this.#sealTimer ??= setTimeout(() => this.#reportSeals(), SEALS_REPORT_MS)
+  }
+
+  #reportSeals(): void {
+    this.#sealTimer = undefined
+    const seals = this.#log.takeDurableSeals()
+    if (seals.length > 0) this.#options.onSeals(seals)
+  }
+
+  #endLink(error?: TravertineError): void {
+    const link = this.#link
+    this.#link = undefined
+    if (link === undefined) return
+    if (error === undefined) link.socket.end()
+    else link.socket.end(encodeErrorReply(ReplyType.ERROR, 0, toWireError(error)))
+    link.socket.resume()
+  }
+}

@@ -1,0 +1,78 @@
+/**
+ * `startNode`: one node in this process, as `travertine run` does it, or embedded in another program.
+ *
+ * The control thread (this one) opens the directory, starts the channel threads, and then only moves messages between
+ * sockets, threads and the core. It never waits for a disk after the start, so a loaded node still answers heartbeats.
+ */
+import { resolve } from 'node:path'
+import { asError, TravertineError } from '../protocol/errors.ts'
+import type { DirectoryLock } from '../wal/directory-lock.ts'
+import { lockDirectory } from '../wal/directory-lock.ts'
+import { readManifest } from '../wal/manifest.ts'
+import { NodeDisk } from '../wal/node-disk.ts'
+import { JobPool } from './io/job-pool.ts'
+import { type LogLine, type NodeConfig, fullConfig } from './node-config.ts'
+import type { NodeStatus } from './node-status.ts'
+import { openLog } from './open-log.ts'
+import { RunningNode } from './running-node.ts'
+
+export { initNode, type InitOptions } from './init-node.ts'
+export type { LogLine, NodeConfig, NodeStatus }
+
+/** A node that is up. */
+export interface TravertineNode {
+  /** Where clients and peers find it. */
+  readonly host: string
+  readonly port: number
+  readonly logPorts: readonly number[]
+  status(): NodeStatus
+  /** Drains within its limit, closes everything, lets the directory go. */
+  close(): Promise<void>
+  /** Resolves when the node has been closed; rejects when it had to stop by itself (a poisoned channel). */
+  readonly closed: Promise<void>
+}
+
+/**
+ * Starts a node on an existing data directory. Resolves when it listens.
+ *
+ * @throws DIRECTORY_MISSING, DIRECTORY_NOT_INITIALISED, DIRECTORY_LOCKED, DIRECTORY_READ_ONLY, FORMAT_UNSUPPORTED,
+ *   MANIFEST_CORRUPT, LOG_DAMAGED, LOG_INCOMPLETE, PORT_IN_USE, CONFIG_INVALID, DISK_FULL, DISK_FAILED
+ */
+export async function startNode(config: NodeConfig): Promise<TravertineNode> {
+  const full = fullConfig({ ...config, directory: resolve(config.directory) })
+  readManifest(new NodeDisk(), full.directory) // says what is wrong with the directory before a lock file is made in it
+  const lock = lockDirectory(full.directory)
+  const pool = new JobPool()
+  try {
+    const manifest = readManifest(new NodeDisk(), full.directory)
+    const log = await openLog(pool, full.directory, manifest)
+    const node = new RunningNode({ config: full, log, pool })
+    await node.start()
+    return handle(node, full.host, pool, lock)
+  } catch (error) {
+    await pool.close()
+    lock.close()
+    throw error
+  }
+}
+
+function handle(node: RunningNode, host: string, pool: JobPool, lock: DirectoryLock): TravertineNode {
+  const closed = node.closed.finally(async () => {
+    await pool.close()
+    lock.close()
+  })
+  closed.catch(() => undefined) // whoever asks for `closed` hears of it; nobody asking is no crash of its own
+  return {
+    host,
+    port: node.port,
+    logPorts: node.logPorts,
+    status: () => node.status(),
+    close: async () => {
+      node.shutdown()
+      await closed.catch((thrown: unknown) => {
+        if (!(thrown instanceof TravertineError)) throw asError(thrown)
+      })
+    },
+    closed,
+  }
+}

@@ -1,0 +1,51 @@
+/**
+ * Opens the log of a data directory for a node: recovers all channels, then starts a mastership or prepares to follow.
+ * Runs in the job pool; the control thread only waits for the result.
+ */
+import { randomBytes } from 'node:crypto'
+import type { Manifest } from '../wal/manifest.ts'
+import { wholeOfScans } from '../wal/mastership.ts'
+import type { Mastership } from '../wal/term-history.ts'
+import type { FoundSeal } from '../wal/whole-epoch.ts'
+import type { JobPool } from './io/job-pool.ts'
+
+export interface OpenLog {
+  readonly manifest: Manifest
+  /** Where each channel goes on. */
+  readonly ends: readonly number[]
+  /** Only on a master. */
+  readonly mastership: Mastership | undefined
+  /** What a replica knows of its epochs. */
+  readonly whole: { readonly whole: bigint; readonly heldThrough: readonly bigint[]; readonly seals: readonly FoundSeal[] }
+  /** Bytes cut off and kept in divergent/. */
+  readonly divergentBytes: number
+}
+
+/** @throws LOG_DAMAGED, LOG_INCOMPLETE, FRAME_VERSION_UNSUPPORTED, DISK_FULL, DISK_FAILED */
+export async function openLog(pool: JobPool, directory: string, manifest: Manifest): Promise<OpenLog> {
+  const { clusterId, nodeId, history } = manifest
+  const scans = await Promise.all(
+    Array.from({ length: manifest.channels }, (_, channel) => pool.run('recoverChannel', { directory, channel, clusterId, nodeId, history })),
+  )
+  const whole = { whole: wholeOfScans(manifest, scans).lastWhole, heldThrough: scans.map((s) => s.heldThrough), seals: scans.flatMap((s) => s.seals) }
+  if (manifest.role === 'replica') {
+    await Promise.all(scans.map((scan) => pool.run('rewriteTail', { directory, scan })))
+    return { manifest, ends: scans.map((scan) => scan.end), mastership: undefined, whole, divergentBytes: 0 }
+  }
+  const started = await pool.run('startMastership', { directory, manifest, scans, tag: randomTag() })
+  return {
+    manifest: started.manifest,
+    ends: started.mastership.starts,
+    mastership: started.mastership,
+    whole,
+    divergentBytes: sum(started.divergentBytes),
+  }
+}
+
+/** 1 to 2^32 - 1. */
+function randomTag(): number {
+  return randomBytes(4).readUInt32LE(0) || 1
+}
+
+const sum = (numbers: readonly number[]): number => numbers.reduce((a, b) => a + b, 0)
+

@@ -1,0 +1,362 @@
+/**
+ * The shell around a core: carries out its effects and feeds it events. It contains no decisions (STYLE A.3).
+ *
+ * Where effects are executed the contract is: an effect that names durable state (`adopt`) is finished before its event
+ * goes back to the core, so nothing that a core sends can promise more than the disk holds.
+ */
+import { asError, fromWireError, TravertineError } from '../protocol/errors.ts'
+import { Board, boardShape, createBoard } from '../wal/board.ts'
+import { encodePolicy } from '../wal/durability.ts'
+import type { Manifest } from '../wal/manifest.ts'
+import type { Core, Effect, Event } from './core/events.ts'
+import { MasterCore } from './core/master-core.ts'
+import { ReplicaCore } from './core/replica-core.ts'
+import { WholeTracker } from './core/whole-tracker.ts'
+import { ChannelThreads } from './io/channel-threads.ts'
+import { ControlConnections } from './io/control-connections.ts'
+import { DiskWatch } from './io/disk-watch.ts'
+import type { JobPool } from './io/job-pool.ts'
+import type { FullConfig } from './node-config.ts'
+import type { NodeStatus } from './node-status.ts'
+import type { OpenLog } from './open-log.ts'
+import { doorbellMemory } from './threads/segment-preparer.ts'
+import type { FromChannel } from './threads/thread-messages.ts'
+
+/** Watermarks are looked at so often: they move what replicas may show, and status. Nobody's commit waits for it. */
+const TICK_MS = 50
+const THREAD_STOP_MS = 5_000
+
+export interface RunningNodeOptions {
+  readonly config: FullConfig
+  readonly log: OpenLog
+  readonly pool: JobPool
+}
+
+export class RunningNode {
+  readonly #config: FullConfig
+  readonly #pool: JobPool
+  readonly #log: OpenLog
+  readonly #board: Board | undefined
+  readonly #threads: ChannelThreads
+  readonly #control: ControlConnections
+  readonly #watch: DiskWatch
+  readonly #doorbells: readonly SharedArrayBuffer[]
+  readonly #wholeMemory = new SharedArrayBuffer(8)
+  readonly #whole: WholeTracker
+  #core: Core | undefined
+  #manifest: Manifest
+  #ticker: NodeJS.Timeout | undefined
+  #drained = 0
+  readonly #readySessions = new Map<bigint, number>()
+  #quiet: ((position: number, channel: number) => void) | undefined
+  #stopping: Promise<void> | undefined
+  #settle!: { resolve: () => void; reject: (error: Error) => void }
+  readonly closed: Promise<void>
+  port = 0
+  logPorts: readonly number[] = []
+
+  constructor(options: RunningNodeOptions) {
+    this.#config = options.config
+    this.#pool = options.pool
+    this.#log = options.log
+    this.#manifest = options.log.manifest
+    this.closed = new Promise((resolve, reject) => {
+      this.#settle = { resolve, reject }
+    })
+    this.closed.catch(() => undefined) // `start` throws the same error; nobody else may be listening yet
+    this.#whole = new WholeTracker(options.log.whole)
+    this.#publishWhole()
+    this.#board = this.#createBoard()
+    this.#doorbells = options.log.ends.map(() => doorbellMemory())
+    this.#threads = this.#createThreads()
+    this.#control = new ControlConnections(
+      (event) => this.#step(event),
+      () => ({ ...this.status() }),
+    )
+    this.#watch = this.#createWatch()
+  }
+
+  async start(): Promise<void> {
+    try {
+      this.logPorts = await this.#threads.start()
+      // the core exists before the first connection can come in, and its address needs the port: so listen, then build
+      this.port = await this.#control.listen(this.#config.host, this.#config.port)
+    } catch (error) {
+      await this.#stop(undefined)
+      throw error
+    }
+    this.#core = this.#createCore()
+    this.#ticker = setInterval(() => this.#tick(), TICK_MS)
+    this.#watch.check()
+    const { divergentBytes } = this.#log
+    if (divergentBytes > 0) this.#say('info', `${divergentBytes} bytes of epochs that were never answered are kept in divergent/`)
+    this.#say('info', `${this.#manifest.role} listens on ${this.#config.host}:${this.port}, log channels on ${this.logPorts.join(', ')}`)
+  }
+
+  shutdown(): void {
+    this.#step({ type: 'shutdown' })
+  }
+
+  status(): NodeStatus {
+    const board = this.#board
+    const core = this.#core
+    const open = board?.open() ?? 0n
+    const following = core instanceof ReplicaCore
+    return {
+      role: this.#manifest.role,
+      nodeId: this.#manifest.nodeId,
+      clusterId: this.#manifest.clusterId,
+      channels: this.#manifest.channels,
+      term: this.#manifest.history.at(-1)?.term.number ?? 0n,
+      open,
+      closed: board === undefined ? 0n : board.shownEpoch(open - 1n),
+      stored: board === undefined ? 0n : board.shownEpoch(board.stored()),
+      propagated: board === undefined ? (following ? core.groupCommit : 0n) : board.shownEpoch(board.propagated()),
+      whole: this.#whole.whole,
+      masterAddress: following ? core.masterAddress : '',
+      following: following && core.isFollowing,
+      clients: core instanceof MasterCore ? core.clientCount : 0,
+      replicas:
+        core instanceof MasterCore
+          ? core.replicas().map((r) => ({ address: r.member.address, state: r.state, error: r.lastError?.describe() }))
+          : [],
+      diskLow: this.#watch.isLow,
+    }
+  }
+
+  #createBoard(): Board | undefined {
+    const { mastership, manifest } = this.#log
+    if (mastership === undefined) return undefined
+    const policy = encodePolicy({ inSync: manifest.members.map((m) => m.row), quorum: manifest.quorum })
+    const { firstEpoch, baseEpoch } = mastership
+    return new Board(createBoard(boardShape(manifest.channels), { firstEpoch, baseEpoch, policy }))
+  }
+
+  #createThreads(): ChannelThreads {
+    const { directory, host, port, segmentsAhead } = this.#config
+    const { manifest, ends, mastership } = this.#log
+    const { clusterId, nodeId, channels, segmentBytes } = manifest
+    return new ChannelThreads({
+      starts: ends.map((position, channel) => ({
+        channel,
+        channels,
+        directory,
+        clusterId,
+        nodeId,
+        segmentBytes,
+        segmentsAhead,
+        host,
+        port: port === 0 ? 0 : port + 1 + channel,
+        position,
+        doorbell: this.#doorbells[channel]!, // one per end
+        whole: this.#wholeMemory,
+      })),
+      master: mastership === undefined || this.#board === undefined ? undefined : { board: this.#board.handle, term: mastership.term },
+      onMessage: (channel, message) => this.#fromChannel(channel, message),
+      onFailure: (error) => this.#fail(error),
+    })
+  }
+
+  #createWatch(): DiskWatch {
+    const { channels, segmentBytes } = this.#manifest
+    return new DiskWatch({
+      channels,
+      segmentBytes,
+      freeBytes: () => this.#pool.run('freeBytes', { directory: this.#config.directory }),
+      onChange: (low, free) => {
+        this.#threads.sendAll({ type: 'diskLow', low })
+        if (low) this.#say('warn', `new sessions are refused: ${free} bytes are free on the disk`, 'DISK_LOW')
+        else this.#say('info', `new sessions are accepted again: ${free} bytes are free on the disk`)
+      },
+      onError: (error) => this.#fail(asError(error)),
+    })
+  }
+
+  #createCore(): Core {
+    const { clusterId, nodeId, channels, members } = this.#manifest
+    const facts = { clusterId, nodeId, channels, logPorts: this.logPorts, address: `${this.#config.host}:${this.port}` }
+    const { mastership, ends } = this.#log
+    if (mastership === undefined) return new ReplicaCore(facts, this.#manifest)
+    return new MasterCore({ facts: { ...facts, term: mastership.term }, history: this.#manifest.history, members, ends })
+  }
+
+  #step(event: Event): void {
+    if (this.#stopping !== undefined || this.#core === undefined) return
+    try {
+      for (const effect of this.#core.step(performance.now(), event)) this.#carryOut(effect)
+    } catch (thrown) {
+      this.#fail(asError(thrown))
+    }
+  }
+
+  #carryOut(effect: Effect): void {
+    switch (effect.type) {
+      case 'send':
+        return this.#control.send(effect.connection, effect.message)
+      case 'close':
+        return this.#control.close(effect.connection)
+      case 'dial':
+        return this.#control.dial(effect.row, effect.address)
+      case 'registerSession':
+        this.#readySessions.set(effect.session, 0)
+        return this.#threads.sendAll(effect)
+      case 'forgetSession':
+        this.#readySessions.delete(effect.session)
+        return this.#threads.sendAll(effect)
+      case 'openRow':
+        return effect.resume.forEach((resume, channel) => {
+          const { row, session, peerSession, secret, host } = effect
+          this.#threads.send(channel, { type: 'openRow', row, session, peerSession, secret, host, port: effect.ports[channel]!, resume }) // as many ports as positions: the core has checked
+        })
+      case 'closeRow':
+        return this.#threads.sendAll(effect)
+      case 'adopt': {
+        const { connection, history } = effect
+        void this.#adopt(history).then((result) => this.#step({ type: 'adopted', connection, result }), (thrown: unknown) => this.#fail(asError(thrown)))
+        return undefined
+      }
+      case 'groupCommit':
+        return undefined // what readers may be shown: the store's, when there is one; status reads it from the core
+      case 'drain':
+        return this.#threads.sendAll({ type: 'drain' })
+      case 'stop':
+        void this.#stop(undefined)
+        return undefined
+      case 'log':
+        return this.#say(effect.level, effect.text, effect.code)
+    }
+  }
+
+  /** Quiet threads, then the durable cut, then threads that follow: in this order. */
+  async #adopt(history: Manifest['history']): Promise<Extract<Event, { type: 'adopted' }>['result']> {
+    const { directory } = this.#config
+    const ends = await this.#quiesce()
+    try {
+      const adopted = await this.#pool.run('adoptHistory', { directory, manifest: this.#manifest, ends, history })
+      this.#manifest = adopted.manifest
+      const cut = adopted.divergentBytes.reduce((a, b) => a + b, 0)
+      if (cut > 0) {
+        this.#whole.restart(history.at(-1)?.baseEpoch ?? 0n)
+        this.#publishWhole()
+        this.#say('warn', `${cut} bytes that are not in the master's history were cut off and kept in divergent/`, 'HISTORY_DIVERGED')
+      }
+      adopted.resume.forEach((position, channel) => {
+        this.#threads.send(channel, { type: 'follow', history: adopted.manifest.history, position })
+      })
+      return { resume: adopted.resume, terms: adopted.manifest }
+    } catch (thrown) {
+      if (thrown instanceof TravertineError) return thrown
+      throw thrown
+    }
+  }
+
+  #quiesce(): Promise<readonly number[]> {
+    return new Promise((resolve) => {
+      const ends = new Array<number>(this.#manifest.channels).fill(-1)
+      this.#quiet = (position, channel) => {
+        ends[channel] = position
+        if (!ends.includes(-1)) resolve(ends)
+      }
+      this.#threads.sendAll({ type: 'quiesce' })
+    })
+  }
+
+  #fromChannel(channel: number, message: FromChannel): void {
+    switch (message.type) {
+      case 'sessionReady':
+        return this.#sessionReady(message.session)
+      case 'rowOpen':
+        return this.#step({ type: 'rowOpen', row: message.row, session: message.session, channel })
+      case 'rowDown': {
+        const { row, session, error } = message
+        return this.#step(error === undefined ? { type: 'rowDown', row, session, channel } : { type: 'rowDown', row, session, channel, error: fromWireError(error) })
+      }
+      case 'quiet':
+        return this.#quiet?.(message.position, channel)
+      case 'seals':
+        this.#whole.add(message.seals)
+        return this.#publishWhole()
+      case 'recoveryPoint':
+        return this.#inPool(this.#pool.run('writeRecoveryPoint', { directory: this.#config.directory, point: message.point }))
+      case 'prepare':
+        return this.#prepare(channel, message.base)
+      case 'drained':
+        this.#drained++
+        return this.#drained === this.#manifest.channels ? this.#step({ type: 'drained' }) : undefined
+      case 'listening':
+      case 'failed':
+        return undefined // channel-threads.ts has taken them
+    }
+  }
+
+  /** An error of the world in the pool stops nothing by itself; a broken invariant stops the node. */
+  #inPool(work: Promise<unknown>): void {
+    work.catch((thrown: unknown) => {
+      if (this.#stopping !== undefined) return // the pool ends with the node; a job that it cut off is repeated at the next start
+      if (!(thrown instanceof TravertineError)) this.#fail(asError(thrown))
+      else this.#say('warn', thrown.describe(), thrown.code)
+    })
+  }
+
+  #prepare(channel: number, base: number): void {
+    const { directory } = this.#config
+    const doorbell = this.#doorbells[channel]! // a channel that speaks has one
+    const work = this.#pool.run('prepareSegment', { directory, channel, base, bytes: this.#manifest.segmentBytes, doorbell })
+    let failed = true
+    this.#inPool(
+      work
+        .then(() => {
+          failed = false
+        })
+        .finally(() => {
+          this.#threads.send(channel, { type: 'prepared' })
+          this.#watch.check(failed)
+        }),
+    )
+  }
+
+  #sessionReady(session: bigint): void {
+    const threads = (this.#readySessions.get(session) ?? Number.NaN) + 1
+    this.#readySessions.set(session, threads)
+    if (threads !== this.#manifest.channels) return
+    this.#readySessions.delete(session)
+    this.#step({ type: 'sessionReady', session })
+  }
+
+  #tick(): void {
+    const board = this.#board
+    if (board !== undefined) {
+      const closed = board.shownEpoch(board.open() - 1n)
+      this.#step({ type: 'watermarks', closed, stored: board.shownEpoch(board.stored()), propagated: board.shownEpoch(board.propagated()) })
+    }
+    this.#step({ type: 'tick' })
+  }
+
+  #publishWhole(): void {
+    Atomics.store(new BigInt64Array(this.#wholeMemory), 0, this.#whole.whole)
+  }
+
+  #fail(error: Error): void {
+    const code = error instanceof TravertineError ? error.code : undefined
+    this.#say('error', error instanceof TravertineError ? error.describe() : (error.stack ?? error.message), code)
+    void this.#stop(error)
+  }
+
+  #stop(error: Error | undefined): Promise<void> {
+    this.#stopping ??= this.#stopNow(error)
+    return this.#stopping
+  }
+
+  async #stopNow(error: Error | undefined): Promise<void> {
+    clearInterval(this.#ticker)
+    this.#watch.stop()
+    this.#control.stop()
+    await this.#threads.stop(THREAD_STOP_MS)
+    if (error === undefined) this.#settle.resolve()
+    else this.#settle.reject(error)
+  }
+
+  #say(level: 'info' | 'warn' | 'error', text: string, code?: string): void {
+    this.#config.onLog(code === undefined ? { level, text } : { level, text, code })
+  }
+}

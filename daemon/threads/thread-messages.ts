@@ -1,0 +1,70 @@
+/**
+ * What the control thread and the channel threads say to each other. Plain data over the worker's message port; nothing
+ * of the commit path goes this way.
+ */
+import type { WireError } from '../../protocol/errors.ts'
+import type { ClusterId, NodeId, Term } from '../../protocol/ids.ts'
+import type { BoardHandle } from '../../wal/board.ts'
+import type { RecoveryPoint } from '../../wal/recovery-point.ts'
+import type { TermHistory } from '../../wal/term-history.ts'
+import type { FoundSeal } from '../../wal/whole-epoch.ts'
+import type { MessagePort } from 'node:worker_threads'
+
+/** workerData of a channel thread. */
+export interface ChannelThreadStart {
+  readonly channel: number
+  readonly channels: number
+  readonly directory: string
+  readonly clusterId: ClusterId
+  readonly nodeId: NodeId
+  readonly segmentBytes: number
+  readonly segmentsAhead: number
+  readonly host: string
+  /** Port to listen on; 0 lets the system choose. */
+  readonly port: number
+  /** Where the log goes on. */
+  readonly position: number
+  /** Answers of the preparer: see segment-preparer.ts. */
+  readonly doorbell: SharedArrayBuffer
+  /** On a replica: last whole epoch, one u64, written by the control thread. */
+  readonly whole: SharedArrayBuffer
+  readonly master: MasterStart | undefined
+}
+
+export interface MasterStart {
+  readonly board: BoardHandle
+  readonly term: Term
+  /** One port to every other channel thread, at its index. */
+  readonly wakePorts: readonly (MessagePort | undefined)[]
+}
+
+/** control thread -> channel thread */
+export type ToChannel =
+  | { readonly type: 'registerSession'; readonly session: bigint; readonly secret: Uint8Array; readonly kind: 'client' | 'replication' }
+  | { readonly type: 'forgetSession'; readonly session: bigint }
+  | { readonly type: 'openRow'; readonly row: number; readonly session: bigint; readonly peerSession: bigint; readonly secret: Uint8Array; readonly host: string; readonly port: number; readonly resume: number }
+  | { readonly type: 'closeRow'; readonly row: number; readonly session: bigint }
+  /** Close all replication links, make everything durable, answer with `quiet`. */
+  | { readonly type: 'quiesce' }
+  /** Follow this history from this position on. */
+  | { readonly type: 'follow'; readonly history: TermHistory; readonly position: number }
+  | { readonly type: 'prepared' }
+  | { readonly type: 'diskLow'; readonly low: boolean }
+  /** Refuse new sessions, answer what is in flight, then say `drained`. */
+  | { readonly type: 'drain' }
+  /** Close everything; the thread ends. */
+  | { readonly type: 'stop' }
+
+/** channel thread -> control thread */
+export type FromChannel =
+  | { readonly type: 'listening'; readonly port: number }
+  | { readonly type: 'sessionReady'; readonly session: bigint }
+  | { readonly type: 'rowOpen'; readonly row: number; readonly session: bigint }
+  | { readonly type: 'rowDown'; readonly row: number; readonly session: bigint; readonly error?: WireError }
+  | { readonly type: 'quiet'; readonly position: number }
+  | { readonly type: 'seals'; readonly seals: readonly FoundSeal[] }
+  | { readonly type: 'recoveryPoint'; readonly point: RecoveryPoint }
+  | { readonly type: 'prepare'; readonly base: number }
+  | { readonly type: 'drained' }
+  /** The thread cannot go on: a poisoned channel, a port taken. */
+  | { readonly type: 'failed'; readonly error: WireError }

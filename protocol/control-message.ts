@@ -1,0 +1,359 @@
+/**
+ * Messages of the control channel, and the opening handshake of log connections (REP-10 and following).
+ *
+ * Each is a u32 little-endian length followed by one msgpack map with a `type` field. The definitions below are data:
+ * the codec checks against them in both directions, and docs and tests walk over them. Unknown fields are ignored
+ * (a newer peer may send more); a missing or wrong one is MESSAGE_MALFORMED with its name.
+ */
+import { Packr } from 'msgpackr'
+import { assertNever } from './assert.ts'
+import { type ErrorPlace, isWireError, TravertineError, type WireError } from './errors.ts'
+import { isUuid } from './ids.ts'
+import { CHANNEL_COUNT_LIMIT, CONTROL_MESSAGE_BYTES_LIMIT, TERM_HISTORY_LIMIT } from './limits.ts'
+
+/** Levels of this protocol that this program speaks. Neighbours N and N-1 work together. */
+export const PROTOCOL_VERSION_MIN = 1
+export const PROTOCOL_VERSION_MAX = 1
+
+export interface WireTerm {
+  readonly number: bigint
+  readonly nodeId: string
+  readonly tag: number
+}
+
+/** One mastership in a term history; see wal/term-history.ts for the meaning of the fields. */
+export interface WireHistoryEntry extends WireTerm {
+  readonly firstEpoch: bigint
+  readonly baseEpoch: bigint
+  readonly starts: readonly number[]
+}
+
+export interface Messages {
+  /** client -> node: what are you, and may I write? clusterId '' means "any" */
+  client_hello: { versionMin: number; versionMax: number; clusterId: string }
+  client_hello_ok: {
+    version: number
+    clusterId: string
+    nodeId: string
+    session: bigint
+    secret: Uint8Array
+    term: WireTerm
+    channels: number
+    /** Ports of the log channels on the host the client has dialled, one per channel. */
+    logPorts: readonly number[]
+    stored: bigint
+    propagated: bigint
+    /** Replicas that PROPAGATED asks for; 0 means that the level is refused with NO_REPLICA_IN_SET. */
+    replicas: number
+  }
+  /** master -> replica */
+  session_begin: {
+    versionMin: number
+    versionMax: number
+    clusterId: string
+    nodeId: string
+    /** host:port of the master's control channel, told to clients that ask a replica. */
+    address: string
+    channels: number
+    term: WireTerm
+    history: readonly WireHistoryEntry[]
+    /** Ends of the master's log per channel. */
+    ends: readonly number[]
+  }
+  session_begin_ok: {
+    version: number
+    nodeId: string
+    session: bigint
+    secret: Uint8Array
+    /** Durable end of the replica per channel, after it has adopted the master's history. */
+    resume: readonly number[]
+    logPorts: readonly number[]
+  }
+  heartbeat: { sequence: number }
+  heartbeat_ok: { sequence: number }
+  /** master -> replica: highest closed epoch; coalesced, status only. */
+  epoch: { epoch: bigint }
+  /** master -> replica: readers may be shown what is not above this epoch. */
+  group_commit: { epoch: bigint }
+  group_commit_ok: { epoch: bigint }
+  session_end: { reason: string }
+  status: Record<never, never>
+  status_ok: { status: Readonly<Record<string, unknown>> }
+  error: { error: WireError }
+  /** first message on a log connection; producer is 0 on a replication session */
+  log_open: { version: number; session: bigint; secret: Uint8Array; channel: number; producer: bigint }
+  /** position: where the first frame must stand (replication); sequence: last one known of the producer (clients) */
+  log_open_ok: { position: number; sequence: number; term: WireTerm }
+}
+
+export type MessageType = keyof Messages
+export type Message<T extends MessageType = MessageType> = { [K in T]: { readonly type: K } & Readonly<Messages[K]> }[T]
+
+export type FieldKind =
+  | 'u32'
+  | 'u53'
+  | 'u64'
+  | 'text'
+  | 'uuid'
+  | 'uuid?'
+  | 'bytes'
+  | 'u53[]'
+  | 'port[]'
+  | 'term'
+  | 'history'
+  | 'error'
+  | 'map'
+
+/** type -> field -> kind, in the order of the specification. */
+export const MESSAGE_FIELDS: { readonly [T in MessageType]: Readonly<Record<keyof Messages[T] & string, FieldKind>> } =
+  {
+    client_hello: { versionMin: 'u32', versionMax: 'u32', clusterId: 'uuid?' },
+    client_hello_ok: {
+      version: 'u32',
+      clusterId: 'uuid',
+      nodeId: 'uuid',
+      session: 'u64',
+      secret: 'bytes',
+      term: 'term',
+      channels: 'u32',
+      logPorts: 'port[]',
+      stored: 'u64',
+      propagated: 'u64',
+      replicas: 'u32',
+    },
+    session_begin: {
+      versionMin: 'u32',
+      versionMax: 'u32',
+      clusterId: 'uuid',
+      nodeId: 'uuid',
+      address: 'text',
+      channels: 'u32',
+      term: 'term',
+      history: 'history',
+      ends: 'u53[]',
+    },
+    session_begin_ok: {
+      version: 'u32',
+      nodeId: 'uuid',
+      session: 'u64',
+      secret: 'bytes',
+      resume: 'u53[]',
+      logPorts: 'port[]',
+    },
+    heartbeat: { sequence: 'u53' },
+    heartbeat_ok: { sequence: 'u53' },
+    epoch: { epoch: 'u64' },
+    group_commit: { epoch: 'u64' },
+    group_commit_ok: { epoch: 'u64' },
+    session_end: { reason: 'text' },
+    status: {},
+    status_ok: { status: 'map' },
+    error: { error: 'error' },
+    log_open: { version: 'u32', session: 'u64', secret: 'bytes', channel: 'u32', producer: 'u64' },
+    log_open_ok: { position: 'u53', sequence: 'u53', term: 'term' },
+  }
+
+const TERM_FIELDS = { number: 'u64', nodeId: 'uuid', tag: 'u32' } as const
+const HISTORY_ENTRY_FIELDS = { ...TERM_FIELDS, firstEpoch: 'u64', baseEpoch: 'u64', starts: 'u53[]' } as const
+
+const packr = new Packr({ useRecords: false, mapsAsObjects: true, copyBuffers: true })
+export const SECRET_BYTES = 16
+
+/** Length prefix and message in one buffer. */
+export function encodeMessage(message: Message): Buffer {
+  const fault = faultOf(message)
+  if (fault !== undefined) throw malformed(message.type, fault, {})
+  const body = packr.pack(message)
+  if (body.length > CONTROL_MESSAGE_BYTES_LIMIT) throw tooLarge(body.length, {})
+  const buffer = Buffer.allocUnsafe(4 + body.length)
+  buffer.writeUInt32LE(body.length, 0)
+  body.copy(buffer, 4)
+  return buffer
+}
+
+/** @throws MESSAGE_MALFORMED, MESSAGE_UNEXPECTED (unknown type) */
+export function decodeMessage(body: Buffer, where: ErrorPlace = {}): Message {
+  let value: unknown
+  try {
+    value = packr.unpack(body)
+  } catch (error) {
+    throw new TravertineError('MESSAGE_MALFORMED', 'Cannot read a message: its bytes are not one msgpack value', {
+      where,
+      cause: error,
+    })
+  }
+  if (!isMap(value) || typeof value['type'] !== 'string') throw malformed('?', 'a map with a type', where)
+  const type = value['type']
+  if (!Object.hasOwn(MESSAGE_FIELDS, type)) {
+    throw new TravertineError(
+      'MESSAGE_UNEXPECTED',
+      `Cannot read a message: found type "${type.slice(0, 40)}", expected a known one`,
+      { where },
+    )
+  }
+  normalise(value, MESSAGE_FIELDS[type as MessageType]) // hasOwn has shown that it is one
+  const message = value as unknown as Message // every field is checked on the next line
+  const fault = faultOf(message)
+  if (fault !== undefined) throw malformed(type, fault, where)
+  return message
+}
+
+/**
+ * Cuts a byte stream into messages. `push` returns the whole ones; a length above the limit is refused at once.
+ * Chunks are joined only when a message is complete, so a peer that sends single bytes costs no more than one who does not.
+ */
+export class MessageReader {
+  #chunks: Buffer[] = []
+  #bytes = 0
+  /** Bytes that must be there before it is worth looking again. */
+  #wanted = 4
+  readonly #where: ErrorPlace
+
+  constructor(where: ErrorPlace = {}) {
+    this.#where = where
+  }
+
+  /** @param most stop after so many messages (the rest stays in `takeRest`) */
+  push(chunk: Buffer, most = Number.POSITIVE_INFINITY): Message[] {
+    this.#chunks.push(chunk)
+    this.#bytes += chunk.length
+    const messages: Message[] = []
+    if (this.#bytes < this.#wanted) return messages
+    let rest = this.takeRest()
+    let wanted = 4
+    try {
+      while (messages.length < most && rest.length >= 4) {
+        const length = rest.readUInt32LE(0)
+        if (length > CONTROL_MESSAGE_BYTES_LIMIT || length === 0) throw tooLarge(length, this.#where)
+        if (rest.length < 4 + length) {
+          wanted = 4 + length
+          break
+        }
+        messages.push(decodeMessage(rest.subarray(4, 4 + length), this.#where))
+        rest = rest.subarray(4 + length)
+      }
+    } finally {
+      this.#keep(rest, wanted) // after an error too: the same bytes are refused again
+    }
+    return messages
+  }
+
+  #keep(rest: Buffer, wanted: number): void {
+    this.#chunks = rest.length === 0 ? [] : [rest]
+    this.#bytes = rest.length
+    this.#wanted = wanted
+  }
+
+  /** Bytes behind the last message: on a log connection they are the first bytes of the stream that follows. */
+  takeRest(): Buffer {
+    const rest = this.#chunks.length === 1 ? this.#chunks[0]! : Buffer.concat(this.#chunks) // one chunk, just counted
+    this.#keep(Buffer.alloc(0), 4)
+    return rest
+  }
+}
+
+/** Picks the highest common version. @throws PROTOCOL_VERSION_UNSUPPORTED naming both ranges */
+export function negotiateVersion(peer: { versionMin: number; versionMax: number }): number {
+  const version = Math.min(peer.versionMax, PROTOCOL_VERSION_MAX)
+  if (version >= Math.max(peer.versionMin, PROTOCOL_VERSION_MIN)) return version
+  throw new TravertineError(
+    'PROTOCOL_VERSION_UNSUPPORTED',
+    `Cannot begin a session: found versions ${peer.versionMin} to ${peer.versionMax}, expected ${PROTOCOL_VERSION_MIN} to ${PROTOCOL_VERSION_MAX}`,
+    { hint: 'upgrade the older side; neighbouring versions work together' },
+  )
+}
+
+const isMap = (v: unknown): v is Record<string, unknown> =>
+  typeof v === 'object' && v !== null && !Array.isArray(v) && !(v instanceof Uint8Array)
+const isU53 = (v: unknown): boolean => Number.isSafeInteger(v) && (v as number) >= 0 // isSafeInteger implies number
+const isU64 = (v: unknown): boolean => typeof v === 'bigint' && v >= 0n && v < 1n << 64n
+const isU32 = (v: unknown): boolean => isU53(v) && (v as number) < 2 ** 32 // isU53 implies number
+
+/** msgpack has one integer: whatever width an encoder chose, u64 fields are bigints here and all others numbers. */
+function normalise(value: Record<string, unknown>, fields: Readonly<Record<string, FieldKind>>): void {
+  for (const [name, kind] of Object.entries(fields)) value[name] = normal(value[name], kind)
+}
+
+function normal(value: unknown, kind: FieldKind): unknown {
+  switch (kind) {
+    case 'u64':
+      return isU53(value) ? BigInt(value as number) : value // isU53 implies number
+    case 'u32':
+    case 'u53':
+      return typeof value === 'bigint' && value <= Number.MAX_SAFE_INTEGER ? Number(value) : value
+    case 'u53[]':
+    case 'port[]':
+      return Array.isArray(value) ? value.map((v) => normal(v, 'u53')) : value
+    case 'term':
+      if (isMap(value)) normalise(value, TERM_FIELDS)
+      return value
+    case 'history':
+      if (Array.isArray(value)) for (const entry of value) if (isMap(entry)) normalise(entry, HISTORY_ENTRY_FIELDS)
+      return value
+    default:
+      return value
+  }
+}
+
+function faultOf(message: Message): string | undefined {
+  const value = message as unknown as Record<string, unknown> // read by name from the table
+  for (const [name, kind] of Object.entries(MESSAGE_FIELDS[message.type])) {
+    if (!matches(value[name], kind)) return `${name} as ${kind}`
+  }
+  return undefined
+}
+
+function matches(value: unknown, kind: FieldKind): boolean {
+  switch (kind) {
+    case 'u32':
+      return isU32(value)
+    case 'u53':
+      return isU53(value)
+    case 'u64':
+      return isU64(value)
+    case 'text':
+      return typeof value === 'string' && value.length <= 4096
+    case 'uuid':
+      return typeof value === 'string' && isUuid(value)
+    case 'uuid?':
+      return value === '' || (typeof value === 'string' && isUuid(value))
+    case 'bytes':
+      return value instanceof Uint8Array && value.length === SECRET_BYTES
+    case 'u53[]':
+      return Array.isArray(value) && value.length <= CHANNEL_COUNT_LIMIT && value.every(isU53)
+    case 'port[]':
+      return matches(value, 'u53[]') && (value as number[]).every((port) => port >= 1 && port <= 65_535) // u53[]: numbers
+    case 'term':
+      return hasFields(value, TERM_FIELDS) && value['tag'] !== 0
+    case 'history':
+      return (
+        Array.isArray(value) &&
+        value.length <= TERM_HISTORY_LIMIT &&
+        value.every((entry) => hasFields(entry, HISTORY_ENTRY_FIELDS) && entry['tag'] !== 0)
+      )
+    case 'error':
+      return isWireError(value)
+    case 'map':
+      return isMap(value)
+    default:
+      return assertNever(kind)
+  }
+}
+
+function hasFields(value: unknown, fields: Readonly<Record<string, FieldKind>>): value is Record<string, unknown> {
+  return isMap(value) && Object.entries(fields).every(([name, kind]) => matches(value[name], kind))
+}
+
+function malformed(type: string, expected: string, where: ErrorPlace): TravertineError {
+  return new TravertineError('MESSAGE_MALFORMED', `Cannot read a ${type.slice(0, 40)} message: expected ${expected}`, {
+    where,
+  })
+}
+
+function tooLarge(bytes: number, where: ErrorPlace): TravertineError {
+  return new TravertineError(
+    'MESSAGE_TOO_LARGE',
+    `Cannot read a message: found a length of ${bytes} bytes, expected 1 to ${CONTROL_MESSAGE_BYTES_LIMIT}`,
+    { where, hint: 'is the peer a Travertine of the same protocol, and is this the right port?' },
+  )
+}

@@ -1,0 +1,100 @@
+/**
+ * Every limit of the system in one place, with the reason for its number. Relations between them are asserted below.
+ *
+ * A limit that a peer can exceed is answered with a `TravertineError`; none of these is ever an allocation hint taken
+ * from a peer.
+ */
+import { assert } from './assert.ts'
+
+export const KIB = 1024
+export const MIB = 1024 * KIB
+export const GIB = 1024 * MIB
+
+/** Channels of a cluster; a seal names its participants in one u64. */
+export const CHANNEL_COUNT_LIMIT = 64
+/** Rows of the board: row 0 is the local disk, the others are replicas. */
+export const REPLICA_COUNT_LIMIT = 15
+
+/** Body of one frame, which is one write session. Larger values are for BLOBs. */
+export const SESSION_BYTES_LIMIT = 16 * MIB
+/** Entries of one session: the smallest entry is 25 bytes, so the body limit would allow 671,088. */
+export const SESSION_ENTRIES_LIMIT = 650_000
+/** One control message. The largest is a session_begin with its term-history tail. */
+export const CONTROL_MESSAGE_BYTES_LIMIT = 1 * MIB
+/** One reply on a log connection; the largest carries an error text. */
+export const LOG_REPLY_BYTES_LIMIT = 64 * KIB
+
+/** Bytes of sessions queued on one channel before its sockets are paused. Two of the largest sessions fit. */
+export const CHANNEL_QUEUE_BYTES_LIMIT = 2 * SESSION_BYTES_LIMIT
+/** Bytes written by one flush: bounds the time one fdatasync takes, and so everybody's latency. */
+export const FLUSH_BYTES_LIMIT = 4 * MIB
+/** Bytes of unsent frames a replica's socket may hold before its sender reads from the files instead. */
+export const SENDER_QUEUE_BYTES_LIMIT = 32 * MIB
+/** Bytes a sender reads from the files in one go when it catches up. */
+export const SENDER_READ_BYTES = 1 * MIB
+/** Bytes a client keeps in flight on one channel before `ready()` and `end()` make the application wait. */
+export const CLIENT_WINDOW_BYTES = 16 * MIB
+/** Unanswered bytes at which `end()` refuses: only an application that never awaits `ready()` gets there. */
+export const CLIENT_UNANSWERED_BYTES_LIMIT = 4 * CLIENT_WINDOW_BYTES
+/** Calls that wait for room on one channel of a client; each holds its entries. */
+export const CLIENT_WAITING_CALLS_LIMIT = 1_000_000
+/** Room that one woken `ready()` is thought to use, so that one answer does not wake ten thousand writers at once. */
+export const CLIENT_READY_GRANT_BYTES = 64 * KIB
+/** Client frames are built side by side in slabs of this size: one turn of the event loop is mostly one write. */
+export const CLIENT_SLAB_BYTES = 256 * KIB
+/** Slabs kept for reuse per channel; more are left to the garbage collector. */
+export const CLIENT_SLAB_POOL_COUNT = 4
+/** Unsent bytes at which a client writes at once instead of at the end of the turn: the node starts to work earlier. */
+export const CLIENT_EARLY_FLUSH_BYTES = 64 * KIB
+/** Least distance of two deadline sweeps of a channel: bounds their cost, and how late a deadline may be noticed. */
+export const CLIENT_SWEEP_MS_MIN = 10
+/** Longest deadline of a call: a timer's limit, 24 days. */
+export const CLIENT_DEADLINE_MS_LIMIT = 2_147_483_647
+/** Times `connect` follows "the master is over there": a node that has just lost its mastership may still point away. */
+export const CLIENT_REDIRECT_COUNT_LIMIT = 3
+/** Addresses given to one `connect`. */
+export const CLIENT_ADDRESS_COUNT_LIMIT = 64
+
+/** Epochs that may be closed and not yet STORED. More would let a stuck disk collect work without end. */
+export const EPOCH_BOUND = 64
+/** Slots of the participation ring; at least BOUND, so that no slot is reused while its epoch may still be sealed. */
+export const EPOCH_RING = 128
+
+export const SEGMENT_BYTES_DEFAULT = 64 * MIB
+export const SEGMENT_BYTES_MIN = 64 * KIB
+export const SEGMENT_BYTES_LIMIT = 1 * GIB
+/** Free bytes below which new sessions are refused, per channel and segment: the next segment must fit, twice. */
+export const LOW_WATER_SEGMENTS = 2
+
+/** Log and client connections of one channel thread. */
+export const CONNECTION_COUNT_LIMIT = 4096
+export const HANDSHAKE_MS_MAX = 5_000
+export const HEARTBEAT_INTERVAL_MS = 500
+/** Silence after which a peer counts as gone: six lost heartbeats. */
+export const HEARTBEAT_TIMEOUT_MS = 3_000
+export const RECONNECT_MS_MIN = 50
+export const RECONNECT_MS_MAX = 2_000
+/** Drain at shutdown; after it connections are cut. */
+export const DRAIN_MS_MAX = 10_000
+/** Deadline of a client call unless the application says otherwise. */
+export const CLIENT_DEADLINE_MS_DEFAULT = 30_000
+/** Pause after the last flush of a channel before its MARK proves that flush durable to a later scan. */
+export const IDLE_MARK_MS = 200
+/** Entries of the term history that are kept and exchanged. */
+export const TERM_HISTORY_LIMIT = 1_000
+export const ERROR_HINT_CHARS_LIMIT = 500
+/** Each text of an error on the wire. A place has at most seven, of three bytes per character: a reply holds them all. */
+export const ERROR_TEXT_CHARS_LIMIT = 2_000
+
+assert(CHANNEL_QUEUE_BYTES_LIMIT >= 2 * SESSION_BYTES_LIMIT, 'a queue holds one session while the next arrives')
+assert(CLIENT_WINDOW_BYTES >= SESSION_BYTES_LIMIT, 'the largest session fits into the window')
+assert(CLIENT_UNANSWERED_BYTES_LIMIT >= 2 * CLIENT_WINDOW_BYTES, 'the window stops polite writers before the limit does')
+assert(CLIENT_EARLY_FLUSH_BYTES < CLIENT_SLAB_BYTES, 'frames of one turn mostly share a slab')
+assert(EPOCH_RING >= EPOCH_BOUND && EPOCH_BOUND >= 2, 'R >= BOUND >= 2 (DESIGN 4)')
+assert(SENDER_QUEUE_BYTES_LIMIT >= FLUSH_BYTES_LIMIT + SESSION_BYTES_LIMIT, 'a sender can take one whole flush')
+assert(SESSION_ENTRIES_LIMIT * 25 <= SESSION_BYTES_LIMIT, 'a session within the entry limit can fit into its body')
+assert(
+  3 * (8 * ERROR_TEXT_CHARS_LIMIT + ERROR_HINT_CHARS_LIMIT) < LOG_REPLY_BYTES_LIMIT,
+  'an error of ours is never too large for a reply',
+)
+assert(HEARTBEAT_TIMEOUT_MS >= 3 * HEARTBEAT_INTERVAL_MS, 'one lost heartbeat is no failure')

@@ -1,0 +1,346 @@
+/**
+ * One channel's log on the master: accept, check, stamp, seal, flush, answer.
+ *
+ * The way of the data is straight: `accept` checks a client's frame where it lies in the receive buffer and queues it;
+ * `flush` stamps its header in place and passes the same bytes to the replicas and to the disk; `answer` tells the writer.
+ * Nothing is encoded again. The order on the board is board-machine.ts; this file is the log port it works on.
+ *
+ * Contract (STYLE A.3): sending and writing start together; nobody is *answered* before what the answer promises is
+ * durable: answers come out of `answer` only, which the board calls with published watermarks.
+ */
+import { assert } from '../protocol/assert.ts'
+import { type ErrorPlace, TravertineError } from '../protocol/errors.ts'
+import { walkBody } from '../protocol/entry.ts'
+import {
+  encodeFrame,
+  FLAG_EXPLICIT_VERSIONS,
+  FRAME_HEADER_BYTES,
+  FrameKind,
+  HeaderOffset,
+  headerCrcOf,
+  readU64Number,
+  writeU64Number,
+} from '../protocol/frame.ts'
+import type { Term } from '../protocol/ids.ts'
+import { FLUSH_BYTES_LIMIT } from '../protocol/limits.ts'
+import { encodeMark, encodeSeal } from '../protocol/seal.ts'
+import { type Board, NONE } from './board.ts'
+import { Acknowledge, ChannelState, Flush, type LogPort, Recompute, rowDown, runToEnd } from './board-machine.ts'
+import type { ChannelWriter } from './channel-writer.ts'
+import { Deque } from './deque.ts'
+import { policyIsSatisfiable } from './durability.ts'
+
+/** The writer of sessions: one client's log connection. */
+export interface Origin {
+  stored(epoch: bigint, lastSequence: number): void
+  propagated(epoch: bigint, lastSequence: number): void
+  /** This one session is certainly not applied. */
+  rejected(sequence: number, error: TravertineError): void
+}
+
+/** Where unwritten bytes go besides the disk: the replicas connected on this channel. */
+export interface Downstream {
+  offer(position: number, buffers: readonly Buffer[], bytes: number): void
+}
+
+export interface ChannelLogOptions {
+  readonly channel: number
+  readonly board: Board
+  readonly writer: ChannelWriter
+  readonly term: Term
+  readonly headerSeed: number
+  readonly downstream: Downstream
+  readonly wake: (channel: number) => void
+  /** Milliseconds since 1970, for people who read seals. */
+  readonly wallClockMs: () => number
+}
+
+interface QueuedSession {
+  readonly frame: Buffer
+  readonly at: number
+  readonly bytes: number
+  readonly majorMax: bigint
+  readonly origin: Origin
+}
+
+/** Sessions of one origin in one layer: answered together. */
+interface Pending {
+  readonly layer: bigint
+  readonly origin: Origin
+  lastSequence: number
+}
+
+/** Seals whose ends are remembered for acknowledgements. A replica further behind counts as holding nothing new. */
+const SEAL_ENDS_LIMIT = 4096
+
+export class ChannelLog implements LogPort {
+  readonly #options: ChannelLogOptions
+  readonly #state: ChannelState
+  readonly #flush: Flush
+  readonly #recompute: Recompute
+  readonly #acknowledge: Acknowledge
+  readonly #queue = new Deque<QueuedSession>()
+  #queuedBytes = 0
+  readonly #unstored = new Deque<Pending>()
+  readonly #unpropagated = new Deque<Pending>()
+  readonly #sealEnds = new Deque<{ readonly layer: bigint; readonly end: number }>()
+  /** From this position on `#sealEnds` is complete. */
+  #sealEndsFrom: number
+  #stampedLayer = NONE
+  /** Entries stamped in `#stampedLayer`: the counter half of server-made minor versions. */
+  #minorCounter = 0
+
+  constructor(options: ChannelLogOptions) {
+    this.#options = options
+    this.#state = new ChannelState(options.board, this, options.channel)
+    this.#flush = new Flush(this.#state)
+    this.#recompute = new Recompute(this.#state)
+    this.#acknowledge = new Acknowledge(this.#state)
+    this.#sealEndsFrom = options.writer.appendedPosition
+  }
+
+  /** Bytes of sessions accepted and not yet stamped: the caller stops reading above its limit. */
+  get queuedBytes(): number {
+    return this.#queuedBytes
+  }
+
+  /** Is there anything that a flush would do? */
+  get wantsFlush(): boolean {
+    return this.#queue.length > 0 || this.#state.announced !== NONE || this.#options.writer.unwrittenBytes > 0
+  }
+
+  /** Nothing queued, nothing in flight, everybody answered as far as the policy allows. */
+  get isDrained(): boolean {
+    return !this.wantsFlush && this.#unstored.length === 0 && this.#unpropagated.length === 0
+  }
+
+  /**
+   * Queues one session. `frame[at .. at + bytes)` has good CRCs (FrameReader) and must not change afterwards.
+   *
+   * @throws FRAME_KIND_UNKNOWN, ENTRY_MALFORMED: the connection cannot be trusted further
+   */
+  accept(frame: Buffer, at: number, bytes: number, origin: Origin, where: ErrorPlace): void {
+    if (frame[at + HeaderOffset.kind] !== FrameKind.ENTRIES) {
+      throw new TravertineError('FRAME_KIND_UNKNOWN', `Cannot accept a session: found kind ${frame[at + HeaderOffset.kind]}, expected ${FrameKind.ENTRIES}`, { where })
+    }
+    const explicit = (frame.readUInt16LE(at + HeaderOffset.flags) & FLAG_EXPLICIT_VERSIONS) !== 0
+    const summary = walkBody(frame, at + FRAME_HEADER_BYTES, at + bytes, explicit, where)
+    const claimed = frame.readUInt32LE(at + HeaderOffset.entryCount)
+    if (claimed !== summary.entryCount) {
+      throw new TravertineError('ENTRY_MALFORMED', `Cannot accept a session: found ${summary.entryCount} entries, expected ${claimed}`, { where })
+    }
+    this.#queue.push({ frame, at, bytes, majorMax: summary.majorMax, origin })
+    this.#queuedBytes += bytes
+  }
+
+  /** Writes and seals what is queued. @throws CHANNEL_POISONED: the node has to stop */
+  flush(): void {
+    this.#flush.begin()
+    runToEnd(this.#flush)
+  }
+
+  /** Progress of other channels may concern us. The caller flushes afterwards if `wantsFlush`. */
+  wakened(): void {
+    this.#recompute.begin()
+    runToEnd(this.#recompute)
+  }
+
+  /** The replica of `row` has made durable what lies below `position`; the first call of a session brings the row up. */
+  acknowledge(row: number, position: number): void {
+    this.#acknowledge.begin(row, position)
+    runToEnd(this.#acknowledge)
+  }
+
+  rowDown(row: number): void {
+    rowDown(this.#options.board, this.#options.channel, row)
+  }
+
+  /** Proves the last flush durable to a later scan. Called when the channel has been idle for a while. */
+  appendMark(): void {
+    const { board, writer, term, headerSeed } = this.#options
+    const mark = encodeMark({ durablePosition: writer.durablePosition, stored: board.shownEpoch(board.stored()) })
+    writer.append(
+      encodeFrame(
+        {
+          kind: FrameKind.MARK,
+          flags: 0,
+          entryCount: 0,
+          termTag: term.tag,
+          position: writer.appendedPosition,
+          epoch: 0n,
+          term: term.number,
+          firstMinor: 0n,
+          producerId: 0n,
+          producerSequence: 0,
+        },
+        mark,
+        headerSeed,
+      ),
+    )
+    this.sendUnwritten()
+    this.writeAndSync()
+  }
+
+  // ---- the log port
+
+  hasQueue(): boolean {
+    return this.#queue.length > 0
+  }
+
+  appendQueue(layer: bigint): void {
+    if (layer !== this.#stampedLayer) {
+      this.#stampedLayer = layer
+      this.#minorCounter = 0
+    }
+    const { writer } = this.#options
+    const stamp = new Stamp(this.#options, layer)
+    const from = writer.appendedPosition
+    let run: { readonly buffer: Buffer; readonly from: number; to: number } | undefined
+    let position = from
+    for (let session = this.#queue.first(); session !== undefined; session = this.#queue.first()) {
+      if (position > from && position - from + session.bytes > FLUSH_BYTES_LIMIT) break
+      this.#queue.shift()
+      this.#queuedBytes -= session.bytes
+      if (session.majorMax > layer) {
+        this.#rejectVersion(session, layer)
+        continue
+      }
+      stamp.apply(session.frame, session.at, position, this.#minorCounter)
+      this.#minorCounter += session.frame.readUInt32LE(session.at + HeaderOffset.entryCount)
+      position += session.bytes
+      // frames that arrived one behind the other leave as one slice
+      if (run !== undefined && run.buffer === session.frame && run.to === session.at) run.to += session.bytes
+      else {
+        if (run !== undefined) writer.append(run.buffer.subarray(run.from, run.to))
+        run = { buffer: session.frame, from: session.at, to: session.at + session.bytes }
+      }
+      this.#notePending(layer, session)
+    }
+    if (run !== undefined) writer.append(run.buffer.subarray(run.from, run.to))
+    assert(writer.appendedPosition === position, 'stamped positions are where the bytes went', { position })
+  }
+
+  appendSeal(layer: bigint, participants: bigint, stored: bigint): void {
+    const { board, writer, term, headerSeed, wallClockMs } = this.#options
+    const position = writer.appendedPosition
+    const shownStored = board.shownEpoch(stored)
+    const body = encodeSeal({
+      prev: board.shownEpoch(layer - 1n),
+      participants,
+      stored: shownStored,
+      durablePosition: writer.durablePosition,
+      wallClockMs: wallClockMs(),
+    })
+    writer.append(
+      encodeFrame(
+        {
+          kind: FrameKind.SEAL,
+          flags: 0,
+          entryCount: 0,
+          termTag: term.tag,
+          position,
+          epoch: layer,
+          term: term.number,
+          firstMinor: 0n,
+          producerId: 0n,
+          producerSequence: 0,
+        },
+        body,
+        headerSeed,
+      ),
+    )
+    const end = writer.appendedPosition
+    writer.noteSeal({ epoch: layer, position, end, term: term.number, termTag: term.tag })
+    writer.noteWhole(shownStored)
+    this.#sealEnds.push({ layer, end })
+    while (this.#sealEnds.length > SEAL_ENDS_LIMIT) {
+      this.#sealEndsFrom = this.#sealEnds.first()!.end // the limit is above 0
+      this.#sealEnds.shift()
+    }
+  }
+
+  sendUnwritten(): void {
+    const { downstream, writer } = this.#options
+    if (writer.unwrittenBytes > 0) downstream.offer(writer.durablePosition, writer.unwritten, writer.unwrittenBytes)
+  }
+
+  writeAndSync(): void {
+    this.#options.writer.writeAndSync()
+  }
+
+  hasUnanswered(): boolean {
+    return this.#unstored.length > 0 || this.#unpropagated.length > 0 || this.#state.announced !== NONE
+  }
+
+  answer(stored: bigint, propagated: bigint): void {
+    for (let p = this.#unstored.first(); p !== undefined && p.layer <= stored; p = this.#unstored.first()) {
+      this.#unstored.shift()
+      p.origin.stored(p.layer, p.lastSequence)
+    }
+    for (let p = this.#unpropagated.first(); p !== undefined && p.layer <= propagated; p = this.#unpropagated.first()) {
+      this.#unpropagated.shift()
+      p.origin.propagated(p.layer, p.lastSequence)
+    }
+  }
+
+  wake(channel: number): void {
+    this.#options.wake(channel)
+  }
+
+  firstSealBeyond(position: number): bigint | undefined {
+    if (position < this.#sealEndsFrom) return 1n // the list does not reach back so far: below every layer of this term
+    return this.#sealEnds.find((seal) => seal.end > position)?.layer
+  }
+
+  // ---- helpers
+
+  #notePending(layer: bigint, session: QueuedSession): void {
+    const sequence = readU64Number(session.frame, session.at + HeaderOffset.producerSequence)
+    const last = this.#unstored.last()
+    if (last !== undefined && last.layer === layer && last.origin === session.origin) {
+      last.lastSequence = sequence // the same object waits for PROPAGATED
+      return
+    }
+    const pending = { layer, origin: session.origin, lastSequence: sequence }
+    this.#unstored.push(pending)
+    if (policyIsSatisfiable(this.#options.board.policy())) this.#unpropagated.push(pending)
+  }
+
+  #rejectVersion(session: QueuedSession, layer: bigint): void {
+    const sequence = readU64Number(session.frame, session.at + HeaderOffset.producerSequence)
+    session.origin.rejected(
+      sequence,
+      new TravertineError('VERSION_ABOVE_EPOCH', `Cannot write a session: found major version ${session.majorMax}, expected at most the epoch ${layer}`, {
+        where: { channel: this.#options.channel, epoch: layer },
+        hint: 'explicit write versions may not lie in the future; leave them out to use the epoch',
+      }),
+    )
+  }
+}
+
+/** Writes the stamped half of a header. Numbers are split once per batch, so that stamping makes no bigint. */
+class Stamp {
+  readonly #seed: number
+  readonly #termTag: number
+  readonly #epoch: number
+  readonly #term: number
+  readonly #minorHigh: number
+
+  constructor(options: ChannelLogOptions, layer: bigint) {
+    this.#seed = options.headerSeed
+    this.#termTag = options.term.tag
+    this.#epoch = Number(layer)
+    this.#term = Number(options.term.number)
+    this.#minorHigh = options.channel << 24 // minor = channel in the top byte, counter within the epoch below
+  }
+
+  apply(frame: Buffer, at: number, position: number, minorCounter: number): void {
+    frame.writeUInt32LE(this.#termTag, at + HeaderOffset.termTag)
+    writeU64Number(frame, at + HeaderOffset.position, position)
+    writeU64Number(frame, at + HeaderOffset.epoch, this.#epoch)
+    writeU64Number(frame, at + HeaderOffset.term, this.#term)
+    frame.writeUInt32LE(minorCounter, at + HeaderOffset.firstMinor)
+    frame.writeUInt32LE(this.#minorHigh, at + HeaderOffset.firstMinor + 4)
+    frame.writeUInt32LE(headerCrcOf(frame, at, this.#seed), at + HeaderOffset.headerCrc)
+  }
+}

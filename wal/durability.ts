@@ -1,0 +1,48 @@
+/**
+ * Who counts for PROPAGATED: a pure rule over what each row of the board has made durable.
+ *
+ * All members of the in-sync set count, and the set must have its least size; otherwise PROPAGATED waits. It never
+ * degrades by itself: only a recorded change of the policy can make the set smaller (DESIGN 5).
+ */
+import { assert } from '../protocol/assert.ts'
+import { REPLICA_COUNT_LIMIT } from '../protocol/limits.ts'
+
+export interface Policy {
+  /** Rows of the in-sync set, 1 to 15, ascending. Row 0, the local disk, always counts and is never named. */
+  readonly inSync: readonly number[]
+  /** Least size of the in-sync set. */
+  readonly quorum: number
+}
+
+/** One shared word holds a policy, so that every thread reads it in one atomic step: quorum, then a bit per row. */
+export function encodePolicy(policy: Policy): bigint {
+  let word = BigInt(policy.quorum)
+  for (const row of policy.inSync) {
+    assert(row >= 1 && row <= REPLICA_COUNT_LIMIT, 'an in-sync row is a replica row', { row })
+    word |= 1n << BigInt(8 + row)
+  }
+  return word
+}
+
+/** Does the policy word ask for any replica, and is the in-sync set large enough? */
+export function policyIsSatisfiable(word: bigint): boolean {
+  let members = 0
+  for (let row = 1; row <= REPLICA_COUNT_LIMIT; row++) if (policyCounts(word, row)) members++
+  return members > 0 && members >= Number(word & 0xffn)
+}
+
+export const policyCounts = (word: bigint, row: number): boolean => (word & (1n << BigInt(8 + row))) !== 0n
+
+/**
+ * Highest layer durable on every counted row; -1 where the policy cannot be satisfied.
+ *
+ * @param durable highest durable layer per row; index 0 is the local disk and is not looked at
+ */
+export function propagatedLayer(word: bigint, durable: readonly bigint[]): bigint {
+  if (!policyIsSatisfiable(word)) return -1n
+  let lowest: bigint | undefined
+  for (const [row, layer] of durable.entries()) {
+    if (row > 0 && policyCounts(word, row) && (lowest === undefined || layer < lowest)) lowest = layer
+  }
+  return lowest ?? -1n
+}

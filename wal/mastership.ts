@@ -1,0 +1,140 @@
+/**
+ * The start of a mastership: the one way in which a log becomes writable (DESIGN 4b). Restart, promotion and switchover
+ * alike; every one gets a new term.
+ *
+ *   1 persist the fence: the new term is promised before anything is measured
+ *   2 make the scanned tails durable: the page cache may show bytes that a failed fdatasync dropped, so what no seal
+ *     proves is written once more and flushed
+ *   3 compute the last whole epoch, and per channel where it ends
+ *   4 refuse if that is below a STORED that this node has sealed
+ *   5 copy what lies beyond to divergent/
+ *   6 replace the manifest: new term, first epoch, start per channel. This alone is the cut, on all channels at once
+ *
+ * Before step 6 every step can be repeated after a crash; after it older frames beyond the starts are invalid by term.
+ * Nothing is appended before it.
+ */
+import { TravertineError } from '../protocol/errors.ts'
+import { byteOffset, epoch, type Term, termNumber } from '../protocol/ids.ts'
+import { MIB } from '../protocol/limits.ts'
+import type { Disk } from './disk.ts'
+import { keepDivergent } from './divergent.ts'
+import { type Manifest, writeManifest } from './manifest.ts'
+import type { ChannelScan } from './recover.ts'
+import { channelDirectory, Segments } from './segments.ts'
+import type { Mastership } from './term-history.ts'
+import { lastWholeEpoch, type WholeResult } from './whole-epoch.ts'
+
+export interface StartOptions {
+  readonly disk: Disk
+  readonly directory: string
+  readonly manifest: Manifest
+  /** Scans of all channels, made under `manifest.history`. */
+  readonly scans: readonly ChannelScan[]
+  /** Random tag of the new term, 1 to 2^32 - 1. */
+  readonly tag: number
+}
+
+export interface StartResult {
+  readonly manifest: Manifest
+  readonly mastership: Mastership
+  /** Bytes per channel that were cut and kept in divergent/. */
+  readonly divergentBytes: readonly number[]
+}
+
+/** @throws LOG_INCOMPLETE, DISK_FULL, DISK_FAILED */
+export function startMastership(options: StartOptions): StartResult {
+  const { disk, directory, scans } = options
+  const term = nextTerm(options)
+  const fenced: Manifest = { ...options.manifest, fence: term }
+  writeManifest(disk, directory, fenced) // 1
+  for (const scan of scans) rewriteTail(disk, directory, scan) // 2
+  const whole = wholeOfScans(options.manifest, scans) // 3
+  refuseBelowStored(whole, scans) // 4
+  const starts = scans.map((scan) => cutOf(scan, whole.lastWhole))
+  const divergentBytes = scans.map((scan, i) => {
+    const start = starts[i]! // one per scan
+    if (scan.end > start) keepDivergent(disk, directory, { channel: scan.channel, from: start, to: scan.end, before: term.number }) // 5
+    return scan.end - start
+  })
+  const highest = scans.reduce((max, scan) => (scan.highestEpoch > max ? scan.highestEpoch : max), highestOfHistory(options.manifest))
+  const mastership: Mastership = {
+    term,
+    firstEpoch: epoch(highest + 1n),
+    baseEpoch: epoch(whole.lastWhole),
+    starts: starts.map(byteOffset),
+  }
+  const manifest: Manifest = { ...fenced, history: [...options.manifest.history, mastership] }
+  writeManifest(disk, directory, manifest) // 6
+  return { manifest, mastership, divergentBytes }
+}
+
+/** The last whole epoch of a log, by its scans. Also what a replica, `inspect` and `verify` show. */
+export function wholeOfScans(manifest: Pick<Manifest, 'history'>, scans: readonly ChannelScan[]): WholeResult {
+  const anchor = scans.reduce((max, scan) => (scan.anchor > max ? scan.anchor : max), anchorOfHistory(manifest, scans))
+  return lastWholeEpoch({
+    anchor,
+    heldThrough: scans.map((scan) => scan.heldThrough),
+    seals: scans.flatMap((scan) => scan.seals),
+  })
+}
+
+/**
+ * Base epoch of the oldest mastership that the scans reach into. Where all scans begin at the oldest byte that is the
+ * first of all; younger bases follow along the chain of `prev`.
+ */
+function anchorOfHistory(manifest: Pick<Manifest, 'history'>, scans: readonly ChannelScan[]): bigint {
+  const reached = manifest.history.findLast((m) => scans.every((scan) => (m.starts[scan.channel] ?? 0) <= scan.from))
+  return reached?.baseEpoch ?? 0n
+}
+
+function highestOfHistory(manifest: Manifest): bigint {
+  return manifest.history.reduce((max, m) => (m.firstEpoch - 1n > max ? m.firstEpoch - 1n : max), 0n)
+}
+
+function nextTerm(options: StartOptions): Term {
+  const { manifest, tag } = options
+  const last = manifest.history.at(-1)?.term.number ?? 0n
+  const fence = manifest.fence?.number ?? 0n
+  return { number: termNumber((last > fence ? last : fence) + 1n), nodeId: manifest.nodeId, tag }
+}
+
+/** Position behind the last seal of an epoch up to `whole`; where the scan or the mastership began if there is none. */
+export function cutOf(scan: ChannelScan, whole: bigint): number {
+  return scan.seals.findLast((seal) => seal.epoch <= whole)?.end ?? scan.from
+}
+
+function refuseBelowStored(whole: WholeResult, scans: readonly ChannelScan[]): void {
+  for (const scan of scans) {
+    if (scan.storedByOwn <= whole.lastWhole) continue
+    const missing = whole.missing
+    throw new TravertineError(
+      'LOG_INCOMPLETE',
+      `Cannot start as master: found epoch ${whole.lastWhole} as the last whole one, expected at least ${scan.storedByOwn}, which was answered STORED`,
+      {
+        where: { epoch: missing?.epoch ?? whole.lastWhole, channel: missing?.channels[0] ?? scan.channel },
+        hint: 'flushed bytes are gone; nothing was changed. Keep the directory, and let a replica take over',
+      },
+    )
+  }
+}
+
+/**
+ * Writes again what no seal proves durable, and flushes it. After a failed fdatasync the kernel may keep pages that it
+ * believes clean: only a new write makes them dirty, so that the flush tells the truth.
+ */
+export function rewriteTail(disk: Disk, directory: string, scan: ChannelScan): void {
+  if (scan.end === scan.provenPosition) return
+  const segments = new Segments({ disk, directory: channelDirectory(directory, scan.channel), segmentBytes: 0, access: 'write' })
+  try {
+    const buffer = Buffer.alloc(Math.min(MIB, scan.end - scan.provenPosition))
+    for (let at = scan.provenPosition; at < scan.end; ) {
+      const part = buffer.subarray(0, Math.min(buffer.length, scan.end - at))
+      const got = segments.read(at, part)
+      segments.write(at, [part.subarray(0, got)], got)
+      at += got
+    }
+    segments.syncData()
+  } finally {
+    segments.close()
+  }
+}

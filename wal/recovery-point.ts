@@ -1,0 +1,63 @@
+/**
+ * Recovery points: where a scan of a channel may begin, so that recovery reads the last segment or two (DESIGN 3).
+ *
+ * `channels/KK/recovery.point`, a small record (small-record.ts), replaced at each segment change. It names the end of a
+ * seal whose epoch was known STORED, so nothing below it can ever be cut by this log's own mastership. It is a hint:
+ * a missing, damaged or outdated one costs a longer scan and nothing else, so `readRecoveryPoint` never throws on it.
+ */
+import { TravertineError } from '../protocol/errors.ts'
+import type { Disk } from './disk.ts'
+import { joinPath, readWholeFile, replaceFile } from './disk.ts'
+import { decodeSmallRecord, encodeSmallRecord } from './small-record.ts'
+import { type TermHistory, termMayStandAt } from './term-history.ts'
+
+export const RECOVERY_POINT_NAME = 'recovery.point'
+export const RECOVERY_POINT_VERSION = 1
+
+export interface RecoveryPoint {
+  readonly channel: number
+  /** End of the seal of `epoch`; everything below is durable, and whole up to `stored`. */
+  readonly position: number
+  /** Last epoch sealed on this channel below `position`; 0 if none. */
+  readonly epoch: bigint
+  /** STORED as proven by the log below `position`; at least `epoch`. */
+  readonly stored: bigint
+  /** Term of that seal: a point of a history that was cut since is not used. */
+  readonly term: bigint
+  readonly termTag: number
+  readonly sealPosition: number
+}
+
+export function writeRecoveryPoint(disk: Disk, channelDirectory: string, point: RecoveryPoint): void {
+  replaceFile(disk, channelDirectory, RECOVERY_POINT_NAME, encodeSmallRecord('recovery-point', RECOVERY_POINT_VERSION, point))
+}
+
+/** The recovery point of a channel, or undefined if there is none that fits `history`. */
+export function readRecoveryPoint(disk: Disk, channelDirectory: string, channel: number, history: TermHistory): RecoveryPoint | undefined {
+  const file = joinPath(channelDirectory, RECOVERY_POINT_NAME)
+  if (!disk.exists(file)) return undefined
+  let value: Readonly<Record<string, unknown>>
+  try {
+    value = decodeSmallRecord(readWholeFile(disk, file), {
+      kind: 'recovery-point',
+      version: RECOVERY_POINT_VERSION,
+      file,
+      corrupt: 'LOG_DAMAGED',
+      hint: '',
+    })
+  } catch (error) {
+    if (error instanceof TravertineError && error.code !== 'DISK_FAILED') return undefined // a hint: scan from the start
+    throw error
+  }
+  const point: RecoveryPoint = {
+    channel: Number(value['channel']),
+    position: Number(value['position']),
+    epoch: BigInt(String(value['epoch'])),
+    stored: BigInt(String(value['stored'])),
+    term: BigInt(String(value['term'])),
+    termTag: Number(value['termTag']),
+    sealPosition: Number(value['sealPosition']),
+  }
+  const fits = termMayStandAt(history, { ...point, position: point.sealPosition })
+  return point.channel === channel && fits ? point : undefined
+}

@@ -1,0 +1,262 @@
+/**
+ * The files of one channel as one stream of bytes, addressed by position.
+ *
+ * `DIR/POSITION.wal`: POSITION is the channel offset of the file's first byte, 16 hex digits; each file reaches to the
+ * next one's POSITION. Frames may span files (WAL-50): positions stay dense, and nodes may differ in segment size.
+ *
+ * Files are prepared ahead: written with zeros and flushed before they get their name, so that an fdatasync after an
+ * append writes data and no metadata. There is one preparer per channel: a writer that gets to the end of the prepared
+ * files waits for it, and never makes the same file a second time (the later rename would wipe out the earlier one).
+ *
+ * One owner writes (the channel thread); others read below its durable position.
+ */
+import { assert } from '../protocol/assert.ts'
+import { TravertineError } from '../protocol/errors.ts'
+import { MIB } from '../protocol/limits.ts'
+import { type Disk, type DiskFile, joinPath } from './disk.ts'
+
+const SUFFIX = '.wal'
+const NAME = /^([0-9a-f]{16})\.wal$/
+
+export const channelDirectory = (directory: string, channel: number): string =>
+  joinPath(directory, 'channels', String(channel).padStart(2, '0'))
+
+export const segmentName = (base: number): string => base.toString(16).padStart(16, '0') + SUFFIX
+
+/** Bases of the segments in a channel's directory, ascending. Files with other names are not ours to judge. */
+export function listSegments(disk: Disk, directory: string): number[] {
+  const bases: number[] = []
+  for (const name of disk.list(directory)) {
+    const match = NAME.exec(name)
+    if (match !== null) bases.push(Number.parseInt(match[1]!, 16))
+  }
+  return bases.sort((a, b) => a - b)
+}
+
+/** Creates the segment at `base`, full of zeros and durable, name and all. Safe to repeat after a crash anywhere in it. */
+export function prepareSegment(disk: Disk, directory: string, base: number, bytes: number): void {
+  const path = joinPath(directory, segmentName(base))
+  const side = `${path}.new`
+  const zeros = Buffer.alloc(Math.min(bytes, MIB))
+  const file = disk.create(side)
+  try {
+    for (let at = 0; at < bytes; at += zeros.length) {
+      file.write([at + zeros.length <= bytes ? zeros : zeros.subarray(0, bytes - at)], at)
+    }
+    file.syncData()
+  } finally {
+    file.close()
+  }
+  disk.rename(side, path)
+  disk.syncDirectory(directory)
+}
+
+interface OpenSegment {
+  readonly base: number
+  readonly end: number
+  readonly file: DiskFile
+  dirty: boolean
+}
+
+export interface SegmentsOptions {
+  readonly disk: Disk
+  readonly directory: string
+  /** Size of segments made from now on. */
+  readonly segmentBytes: number
+  readonly access: 'read' | 'write'
+  /** Makes segments ahead of the writer. Without one the writer makes them itself when it gets there. */
+  readonly preparer?: Preparer
+  /** How many whole segments to keep prepared beyond the one being written. */
+  readonly ahead?: number
+}
+
+export interface Preparer {
+  /** Begin to make the segment at `base`, with `prepareSegment`, elsewhere. At most one is under way. */
+  ask(base: number): void
+  /** Blocks until the segment that was asked for is there. @throws DISK_FULL, DISK_FAILED */
+  wait(base: number): void
+}
+
+export class Segments {
+  readonly #options: SegmentsOptions
+  /** Known bases, ascending. A reader looks again when it comes to the end of the last one. */
+  #bases: number[]
+  /** Segments open now, ascending: at most the one being written and its neighbours. */
+  #open: OpenSegment[] = []
+  #askedFor = -1
+  #writtenEnd = 0
+
+  constructor(options: SegmentsOptions) {
+    this.#options = options
+    this.#bases = listSegments(options.disk, options.directory)
+  }
+
+  /** Position of the oldest byte; 0 for a channel without files. */
+  get firstPosition(): number {
+    return this.#bases[0] ?? 0
+  }
+
+  /** Path of the file that holds `position`, for error messages. */
+  pathAt(position: number): string {
+    const base = this.#bases.findLast((b) => b <= position) ?? this.firstPosition
+    return joinPath(this.#options.directory, segmentName(base))
+  }
+
+  /** End of the last file. Bytes below may still be zeros that were prepared and never written. */
+  capacityEnd(): number {
+    this.#refresh()
+    const last = this.#bases.at(-1)
+    if (last === undefined) return 0
+    const open = this.#open.find((s) => s.base === last)
+    if (open !== undefined) return open.end
+    const file = this.#options.disk.open(joinPath(this.#options.directory, segmentName(last)), 'read')
+    const end = last + file.bytes()
+    file.close()
+    return end
+  }
+
+  /** Reads up to `target.length` bytes at `position`, over file ends; fewer only at the end of the last file. */
+  read(position: number, target: Uint8Array): number {
+    let done = 0
+    while (done < target.length) {
+      const segment = this.#segmentAt(position + done)
+      if (segment === undefined) break
+      const most = Math.min(target.length - done, segment.end - position - done)
+      const got = segment.file.read(target.subarray(done, done + most), position + done - segment.base)
+      if (got === 0) break
+      done += got
+    }
+    this.#keepOpen(position)
+    return done
+  }
+
+  /** Writes `buffers`, `bytes` long in all, at `position`. Durable only after `syncData`. */
+  write(position: number, buffers: readonly Uint8Array[], bytes: number): void {
+    const end = position + bytes
+    let rest = buffers
+    let at = position
+    while (at < end) {
+      const segment = this.#segmentForWrite(at)
+      const room = segment.end - at
+      if (end - at <= room) {
+        segment.file.write(rest, at - segment.base)
+        segment.dirty = true
+        break
+      }
+      const [fits, beyond] = splitBuffers(rest, room)
+      segment.file.write(fits, at - segment.base)
+      segment.dirty = true
+      rest = beyond
+      at = segment.end
+    }
+    this.#writtenEnd = end
+  }
+
+  /** fdatasync of every file written since the last call; then closes those that are full. */
+  syncData(): void {
+    for (const segment of this.#open) {
+      if (!segment.dirty) continue
+      segment.file.syncData()
+      segment.dirty = false
+    }
+    while (this.#open.length > 1 && this.#open[0]!.end <= this.#writtenEnd) this.#open.shift()!.file.close()
+  }
+
+  /** Base of the segment that holds `position`; the base of the next one to be made if none holds it yet. */
+  baseAt(position: number): number {
+    return this.#segmentAt(position)?.base ?? position
+  }
+
+  close(): void {
+    for (const segment of this.#open) segment.file.close()
+    this.#open = []
+  }
+
+  /** Looks for segments that were prepared since, and asks for the next one if there are too few ahead. */
+  keepAhead(): void {
+    const { preparer, ahead, segmentBytes } = this.#options
+    const end = this.capacityEnd()
+    if (preparer === undefined || this.#askedFor >= end) return
+    if (end - this.#writtenEnd > (ahead ?? 1) * segmentBytes) return
+    this.#askedFor = end
+    preparer.ask(end)
+  }
+
+  /** The last request failed (no room): ask again with the next `keepAhead`. */
+  forgetRequest(): void {
+    this.#askedFor = -1
+  }
+
+  #segmentForWrite(position: number): OpenSegment {
+    const known = this.#segmentAt(position)
+    if (known !== undefined) return known
+    const { disk, directory, segmentBytes, preparer } = this.#options
+    assert(position === this.capacityEnd(), 'a channel is written without gaps', { position, end: this.capacityEnd() })
+    if (preparer === undefined) prepareSegment(disk, directory, position, segmentBytes)
+    else {
+      if (this.#askedFor < position) preparer.ask(position)
+      preparer.wait(position)
+    }
+    this.#refresh()
+    return this.#openSegment(position)
+  }
+
+  #refresh(): void {
+    this.#bases = listSegments(this.#options.disk, this.#options.directory)
+  }
+
+  #segmentAt(position: number): OpenSegment | undefined {
+    const open = this.#open.find((s) => s.base <= position && position < s.end)
+    if (open !== undefined) return open
+    let base = this.#bases.findLast((b) => b <= position)
+    if (base === undefined || base === this.#bases.at(-1)) {
+      this.#refresh() // one may have been prepared meanwhile
+      base = this.#bases.findLast((b) => b <= position)
+    }
+    if (base === undefined) return undefined
+    const segment = this.#openSegment(base)
+    return position < segment.end ? segment : undefined
+  }
+
+  #openSegment(base: number): OpenSegment {
+    const open = this.#open.find((s) => s.base === base)
+    if (open !== undefined) return open
+    const { disk, directory, access } = this.#options
+    const path = joinPath(directory, segmentName(base))
+    const file = disk.open(path, access)
+    const end = base + file.bytes()
+    const next = this.#bases[this.#bases.indexOf(base) + 1]
+    if (next !== undefined && next !== end) {
+      file.close()
+      throw new TravertineError('LOG_DAMAGED', `Cannot read a channel: found a segment that ends at ${end}, expected ${next}`, {
+        where: { file: path, offset: end - base },
+        hint: 'a segment is missing or was cut; restore it from a replica, nothing was changed',
+      })
+    }
+    const segment = { base, end, file, dirty: false }
+    this.#open.push(segment)
+    this.#open.sort((a, b) => a.base - b.base)
+    return segment
+  }
+
+  /** A reader that walks on closes what lies behind it. */
+  #keepOpen(position: number): void {
+    if (this.#options.access === 'write') return
+    while (this.#open.length > 1 && this.#open[0]!.end <= position) this.#open.shift()!.file.close()
+  }
+}
+
+/** The first `bytes` of a list of buffers, and the rest. */
+function splitBuffers(buffers: readonly Uint8Array[], bytes: number): [Uint8Array[], Uint8Array[]] {
+  const first: Uint8Array[] = []
+  let room = bytes
+  for (const [i, buffer] of buffers.entries()) {
+    if (buffer.length > room) {
+      if (room > 0) first.push(buffer.subarray(0, room))
+      return [first, [buffer.subarray(room), ...buffers.slice(i + 1)]]
+    }
+    first.push(buffer)
+    room -= buffer.length
+  }
+  return [first, []]
+}

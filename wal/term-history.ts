@@ -1,0 +1,129 @@
+/**
+ * The masterships that wrote a log, oldest first: which term a byte belongs to, and where two histories part.
+ *
+ * Pure. Invariants: numbers strictly ascend; the starts of one channel never descend; one mastership (number, node, tag)
+ * has the same starts and epochs in every history that contains it.
+ *
+ * Example, one channel: [{term 1, start 0}, {term 2, start 500}]. Byte 499 was written in term 1, byte 500 in term 2. A
+ * node that holds frames of term 1 at 500 and beyond holds surplus of a lost tail: they are not valid any more (WAL-40).
+ */
+import { assert } from '../protocol/assert.ts'
+import { TravertineError } from '../protocol/errors.ts'
+import { type ByteOffset, byteOffset, type Epoch, sameTerm, type Term } from '../protocol/ids.ts'
+
+export interface Mastership {
+  readonly term: Term
+  /** First epoch that this mastership may close: highest ever seen when it started, plus one. */
+  readonly firstEpoch: Epoch
+  /** Last whole epoch when it started: `prev` of its first seal. */
+  readonly baseEpoch: Epoch
+  /** Per channel the position of its first frame; everything of older terms beyond is cut. */
+  readonly starts: readonly ByteOffset[]
+}
+
+export type TermHistory = readonly Mastership[]
+
+/** The mastership that the byte at `position` of `channel` must belong to; undefined before the first. */
+export function mastershipAt(history: TermHistory, channel: number, position: number): Mastership | undefined {
+  for (let i = history.length - 1; i >= 0; i--) {
+    const mastership = history[i]!
+    if (startOf(mastership, channel) <= position) return mastership
+  }
+  return undefined
+}
+
+/** May a frame of this term stand at this position? */
+export function termMayStandAt(
+  history: TermHistory,
+  frame: { readonly channel: number; readonly position: number; readonly term: bigint; readonly termTag: number },
+): boolean {
+  const term = mastershipAt(history, frame.channel, frame.position)?.term
+  return term !== undefined && term.number === frame.term && term.tag === frame.termTag
+}
+
+export function startOf(mastership: Mastership, channel: number): ByteOffset {
+  const start = mastership.starts[channel]
+  assert(start !== undefined, 'a mastership has a start per channel', { channel, starts: mastership.starts.length })
+  return start
+}
+
+/** Up to where two histories hold the same bytes, per channel: below it a log of the one is a log of the other. */
+export function commonEnds(a: TermHistory, b: TermHistory, channels: number): readonly number[] {
+  let shared = 0
+  while (shared < a.length && shared < b.length && sameTerm(a[shared]!.term, b[shared]!.term)) shared++
+  for (let i = 0; i < shared; i++) checkSameStarts(a[i]!, b[i]!)
+  const ends: number[] = []
+  for (let channel = 0; channel < channels; channel++) {
+    const nextOf = (history: TermHistory): number =>
+      shared < history.length ? startOf(history[shared]!, channel) : Number.MAX_SAFE_INTEGER
+    ends.push(shared === 0 ? 0 : Math.min(nextOf(a), nextOf(b)))
+  }
+  return ends
+}
+
+/** One of the histories comes from a peer: its disagreement is a condition of the world. */
+function checkSameStarts(a: Mastership, b: Mastership): void {
+  if (a.starts.length === b.starts.length && a.starts.every((start, i) => start === b.starts[i])) return
+  throw new TravertineError('HISTORY_DIVERGED', `Cannot compare histories: found term ${a.term.number} with two sets of start positions`, {
+    hint: 'one of the two nodes is broken or was restored from a foreign copy; replace it by a new replica',
+  })
+}
+
+/** Checks a history that came from a peer, before anything is done with it. @throws HISTORY_DIVERGED */
+export function checkHistory(history: TermHistory, channels: number): void {
+  let number = 0n
+  let starts: readonly number[] = new Array<number>(channels).fill(0)
+  for (const mastership of history) {
+    const good =
+      mastership.starts.length === channels &&
+      mastership.term.number > number &&
+      mastership.starts.every((start, i) => start >= starts[i]!)
+    if (!good) {
+      throw new TravertineError('HISTORY_DIVERGED', `Cannot follow a history: found term ${mastership.term.number} out of order or with ${mastership.starts.length} starts, expected ${channels}`)
+    }
+    number = mastership.term.number
+    starts = mastership.starts
+  }
+}
+
+export function latestTerm(history: TermHistory): Term | undefined {
+  return history.at(-1)?.term
+}
+
+/** Starts of the first mastership of a new cluster. */
+export const birthStarts = (channels: number): ByteOffset[] => new Array<ByteOffset>(channels).fill(byteOffset(0))
+
+/** The terms that a node has written in, followed or promised. */
+export interface KnownTerms {
+  readonly history: TermHistory
+  /** Highest term promised. */
+  readonly fence: Term | undefined
+}
+
+/**
+ * May a master of this term lead a node that knows these terms? Returns the term.
+ *
+ * @throws TERM_STALE if the node has promised a higher term, TERM_CONFLICT if it knows another term of the same number,
+ *   HISTORY_DIVERGED if the master has no term at all
+ */
+export function checkMasterTerm(known: KnownTerms, offered: Term | undefined): Term {
+  if (offered === undefined) {
+    throw new TravertineError('HISTORY_DIVERGED', 'Cannot follow a master: found an empty term history', {
+      hint: 'a master has at least its own term; the sender is broken',
+    })
+  }
+  for (const term of [known.fence, latestTerm(known.history)]) {
+    if (term === undefined || sameTerm(term, offered) || offered.number > term.number) continue
+    if (offered.number === term.number) {
+      throw new TravertineError(
+        'TERM_CONFLICT',
+        `Cannot follow term ${offered.number} of node ${offered.nodeId}: found another term of the same number, of node ${term.nodeId}`,
+        { hint: 'two nodes have started as master at the same time; stop the wrong one' },
+      )
+    }
+    throw new TravertineError('TERM_STALE', `Cannot follow term ${offered.number}: found term ${term.number} promised already`, {
+      hint: 'the sender was master once; it has to rejoin as a replica',
+    })
+  }
+  return offered
+}
