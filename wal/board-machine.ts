@@ -27,6 +27,7 @@ export interface LogPort {
   /** Are there sessions whose writers still wait for STORED or PROPAGATED, or a layer to seal? */
   hasUnanswered(): boolean
   answer(stored: bigint, propagated: bigint): void
+  /** Lets `channel`, which may be the own one, recompute soon, and flush if it has a layer announced. */
   wake(channel: number): void
   /** First layer whose seal ends beyond `position`; undefined when there is none. May be lower than the truth. */
   firstSealBeyond(position: number): bigint | undefined
@@ -171,7 +172,7 @@ export class Recompute implements StepMachine {
   }
 
   step(): boolean {
-    const { board, port, me } = this.#state
+    const { board, port, me, announced } = this.#state
     switch (this.at) {
       case 'flag':
         board.setWaiting(me, port.hasUnanswered())
@@ -217,7 +218,9 @@ export class Recompute implements StepMachine {
         this.at = 'wake'
         return !this.raised // nothing new was published: whoever published it has woken, or will wake, the others
       case 'wake':
-        if (this.channel !== me && board.takeWaiting(this.channel)) port.wake(this.channel)
+        // Of our own waiting only a layer that BOUND keeps open needs a wake: its next flush may close it now, and who
+        // raises by himself is woken by nobody.
+        if (this.channel === me ? announced !== NONE : board.takeWaiting(this.channel)) port.wake(this.channel)
         this.channel++
         return this.channel === board.shape.channels
     }

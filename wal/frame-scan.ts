@@ -42,15 +42,26 @@ export interface ScanEnd {
 }
 
 const WINDOW_BYTES = MIB
+const ZEROS = Buffer.alloc(WINDOW_BYTES)
 
 /** Calls `visit` for each valid frame from `from` on. @throws FRAME_VERSION_UNSUPPORTED, FRAME_KIND_UNKNOWN */
 export function scanFrames(options: ScanOptions, visit: (frame: ScannedFrame) => void): ScanEnd {
+  const frames = eachFrame(options)
+  for (;;) {
+    const next = frames.next()
+    if (next.done === true) return next.value
+    visit(next.value)
+  }
+}
+
+/** The same, frame by frame: for readers that walk several channels side by side. */
+export function* eachFrame(options: ScanOptions): Generator<ScannedFrame, ScanEnd, undefined> {
   const window = new ReadWindow(options)
   let position = options.from
   for (;;) {
     const found = frameAt(options, window, position)
     if (found === undefined) break
-    visit(found)
+    yield found
     position = found.end
   }
   return { end: position, tail: zerosFrom(window, position) ? 'clean' : 'torn-tail' }
@@ -58,6 +69,11 @@ export function scanFrames(options: ScanOptions, visit: (frame: ScannedFrame) =>
 
 /** Looks for a valid frame behind an invalid place, byte by byte, up to the end of the files; then goes on from there. */
 export function findLater(options: ScanOptions, visit: (frame: ScannedFrame) => void): void {
+  for (const frame of eachLater(options)) visit(frame)
+}
+
+/** The same, frame by frame. */
+export function* eachLater(options: ScanOptions): Generator<ScannedFrame, void, undefined> {
   const window = new ReadWindow(options)
   let position = options.from + 1
   for (;;) {
@@ -71,7 +87,7 @@ export function findLater(options: ScanOptions, visit: (frame: ScannedFrame) => 
     const found = frameAt(options, window, position)
     if (found === undefined) position++
     else {
-      visit(found)
+      yield found
       position = found.end
     }
   }
@@ -103,9 +119,15 @@ function frameAt(options: ScanOptions, window: ReadWindow, position: number): Sc
   return { header, frame: frame.subarray(0, FRAME_HEADER_BYTES + header.bodyLength), position, end }
 }
 
+/** All of them up to the end of the files: behind a hole that reads as zeros there may stand frames that prove damage. */
 function zerosFrom(window: ReadWindow, position: number): boolean {
-  const bytes = window.at(position, 1)
-  return bytes === undefined || bytes.subarray(0, FRAME_HEADER_BYTES).every((byte) => byte === 0)
+  let at = position
+  for (let bytes = window.at(at, 1); bytes !== undefined; bytes = window.at(at, 1)) {
+    const part = bytes.subarray(0, WINDOW_BYTES)
+    if (!part.equals(ZEROS.subarray(0, part.length))) return false
+    at += part.length
+  }
+  return true
 }
 
 /** A sliding view of the channel's bytes. */

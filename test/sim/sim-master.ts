@@ -1,0 +1,165 @@
+/**
+ * A master without threads and sockets: recovery, start of a mastership, board and channel logs, as shipped, on a
+ * simulated disk. One life of a node is one object; a crash throws it away and makes another on what the disk kept.
+ *
+ * It notes what it has answered, so that a checker can hold it against the files that are read later.
+ */
+import { randomFillSync } from 'node:crypto'
+import { crc32 } from 'node:zlib'
+import { type Entry, encodeEntry, entryBytes } from '../../protocol/entry.ts'
+import { encodeHeader, FRAME_HEADER_BYTES, FrameKind, headerSeed } from '../../protocol/frame.ts'
+import { channelId, clusterId, nodeId } from '../../protocol/ids.ts'
+import { Board, boardShape, createBoard } from '../../wal/board.ts'
+import { ChannelLog, type Origin } from '../../wal/channel-log.ts'
+import { ChannelWriter } from '../../wal/channel-writer.ts'
+import type { Disk } from '../../wal/disk.ts'
+import { initDirectory } from '../../wal/init-directory.ts'
+import { type Manifest, readManifest } from '../../wal/manifest.ts'
+import { type StartResult, startMastership } from '../../wal/mastership.ts'
+import { recoverChannel } from '../../wal/recover.ts'
+import { writeRecoveryPoint } from '../../wal/recovery-point.ts'
+import { channelDirectory, Segments } from '../../wal/segments.ts'
+
+export const DIRECTORY = '/data'
+export const CLUSTER = clusterId('0aaaaaaa-0000-4000-8000-000000000001')
+export const NODE = nodeId('0bbbbbbb-0000-4000-8000-000000000001')
+export const SEGMENT_BYTES = 64 * 1024
+
+export function initMaster(disk: Disk, channels: number): void {
+  initDirectory(disk, DIRECTORY, {
+    clusterId: CLUSTER,
+    nodeId: NODE,
+    role: 'master',
+    channels,
+    segmentBytes: SEGMENT_BYTES,
+    members: [],
+    quorum: 0,
+    history: [],
+    fence: undefined,
+  })
+}
+
+/** Session number `id` as a client's frame: one put whose key is the number. */
+export function sessionFrame(channel: number, id: number, valueBytes: number): Buffer {
+  const key = Buffer.alloc(8)
+  key.writeDoubleLE(id)
+  const entry: Entry = { op: 'put', storage: 1n, key, value: Buffer.alloc(valueBytes, id & 0xff) }
+  const frame = Buffer.alloc(FRAME_HEADER_BYTES + entryBytes(entry))
+  encodeEntry(frame, FRAME_HEADER_BYTES, entry)
+  const header = {
+    kind: FrameKind.ENTRIES,
+    flags: 0,
+    entryCount: 1,
+    termTag: 0,
+    position: 0,
+    epoch: 0n,
+    term: 0n,
+    firstMinor: 0n,
+    producerId: 9n,
+    producerSequence: id,
+  }
+  const body = frame.subarray(FRAME_HEADER_BYTES)
+  encodeHeader(
+    frame,
+    0,
+    { ...header, bodyLength: body.length, bodyCrc: crc32(body) },
+    headerSeed(CLUSTER, channelId(channel)),
+  )
+  return frame
+}
+
+export function readSessionId(body: Buffer): number {
+  return body.readDoubleLE(17)
+}
+
+export class SimMaster {
+  readonly disk: Disk
+  readonly start: StartResult
+  readonly logs: ChannelLog[] = []
+  /** Ids of sessions answered STORED in this life, with their epoch. */
+  readonly answered = new Map<number, bigint>()
+  readonly #wakes = new Set<number>()
+
+  /** Recovers and starts, as `travertine run` does. @throws what keeps a node from starting */
+  constructor(disk: Disk) {
+    this.disk = disk
+    const manifest = readManifest(disk, DIRECTORY)
+    this.start = startMastership({
+      disk,
+      directory: DIRECTORY,
+      manifest,
+      scans: scanAll(disk, manifest),
+      tag: randomTag(),
+    })
+    const { mastership } = this.start
+    const board = createBoard(boardShape(manifest.channels), {
+      firstEpoch: mastership.firstEpoch,
+      baseEpoch: mastership.baseEpoch,
+      policy: 0n,
+    })
+    for (let channel = 0; channel < manifest.channels; channel++)
+      this.logs.push(this.#openLog(channel, new Board(board)))
+  }
+
+  write(channel: number, id: number, valueBytes: number): void {
+    const frame = sessionFrame(channel, id, valueBytes)
+    const origin: Origin = {
+      stored: (epoch) => this.answered.set(id, epoch),
+      propagated: () => undefined,
+      rejected: (_, error) => {
+        throw error
+      },
+    }
+    this.logs[channel]!.accept(frame, 0, frame.length, origin, {})
+  }
+
+  flush(channel: number): void {
+    this.logs[channel]!.flush()
+    this.#runWakes()
+  }
+
+  mark(channel: number): void {
+    this.logs[channel]!.appendMark()
+  }
+
+  #runWakes(): void {
+    while (this.#wakes.size > 0) {
+      const [channel] = this.#wakes as Iterable<number> as [number] // the size has just been looked at
+      this.#wakes.delete(channel)
+      this.logs[channel]!.wakened()
+      if (this.logs[channel]!.wantsFlush) this.logs[channel]!.flush()
+    }
+  }
+
+  #openLog(channel: number, board: Board): ChannelLog {
+    const directory = channelDirectory(DIRECTORY, channel)
+    const segments = new Segments({ disk: this.disk, directory, segmentBytes: SEGMENT_BYTES, access: 'write' })
+    const writer = new ChannelWriter({
+      channel,
+      segments,
+      position: this.start.mastership.starts[channel]!,
+      onRecoveryPoint: (point) => writeRecoveryPoint(this.disk, directory, point),
+    })
+    return new ChannelLog({
+      channel,
+      board,
+      writer,
+      term: this.start.mastership.term,
+      headerSeed: headerSeed(CLUSTER, channelId(channel)),
+      downstream: { offer: () => undefined },
+      wake: (other) => this.#wakes.add(other),
+      wallClockMs: () => 0,
+    })
+  }
+}
+
+export function scanAll(disk: Disk, manifest: Manifest) {
+  const { clusterId: cluster, nodeId: node, history } = manifest
+  return Array.from({ length: manifest.channels }, (_, channel) =>
+    recoverChannel({ disk, directory: DIRECTORY, channel, clusterId: cluster, nodeId: node, history }),
+  )
+}
+
+function randomTag(): number {
+  return randomFillSync(new Uint32Array(1))[0]! || 1
+}
