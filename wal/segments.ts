@@ -138,6 +138,7 @@ export class Segments {
     while (at < end) {
       const segment = this.#segmentForWrite(at)
       const room = segment.end - at
+      assert(room > 0, 'a segment for writing has room', { at, end: segment.end })
       if (end - at <= room) {
         segment.file.write(rest, at - segment.base)
         segment.dirty = true
@@ -198,6 +199,8 @@ export class Segments {
       preparer.wait(position)
     }
     this.#refresh()
+    const stale = this.#open.findIndex((s) => s.base === position) // a file that had been cut to nothing
+    if (stale >= 0) this.#open.splice(stale, 1)[0]!.file.close()
     return this.#openSegment(position)
   }
 

@@ -75,8 +75,8 @@ t.test('repeated crashes with equal frames on a disk that is not erased', async 
       check: (point) => {
         looked++
         const next = promised()
-        // every thirteenth outcome lives on: enough to mix many pasts, few enough to end
-        if (depth > 1 && looked % 13 === 0) lives(point.disk, next, depth - 1)
+        // every 31st outcome lives on: enough to mix many pasts, few enough to end
+        if (depth > 1 && looked % 31 === 0) lives(point.disk, next, depth - 1)
         else restartAndCheck(point.disk, next)
       },
       selection: { perKind: 2, exhaustiveLimit: 4, seed: depth },

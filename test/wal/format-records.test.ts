@@ -3,13 +3,26 @@ import t from 'tap'
 import { termNumber } from '../../protocol/ids.ts'
 import { replaceFile } from '../../wal/disk.ts'
 import { decodeManifest, encodeManifest, type Manifest, readManifest, writeManifest } from '../../wal/manifest.ts'
-import { readRecoveryPoint, type RecoveryPoint, writeRecoveryPoint } from '../../wal/recovery-point.ts'
+import { type RecoveryPoint, readRecoveryPoint, writeRecoveryPoint } from '../../wal/recovery-point.ts'
 import { channelDirectory } from '../../wal/segments.ts'
 import { encodeSmallRecord } from '../../wal/small-record.ts'
 import { checkMasterTerm } from '../../wal/term-history.ts'
 import { codeOf, flips, prefixes, valueOrCode } from '../protocol/damage.ts'
 import { naiveCrc32 } from '../protocol/naive-crc32.ts'
-import { DIRECTORY, emptyLog, frames, manifestOf, mark, mastership, OTHER, OWN, overwrite, recover, seal, session } from './hand-made-log.ts'
+import {
+  DIRECTORY,
+  emptyLog,
+  frames,
+  manifestOf,
+  mark,
+  mastership,
+  OTHER,
+  OWN,
+  overwrite,
+  recover,
+  seal,
+  session,
+} from './hand-made-log.ts'
 
 const full: Manifest = {
   ...manifestOf(2, [mastership(1, [0, 0]), mastership(3, [4096, 2 ** 53 - 1], (1n << 64n) - 2n, OTHER)]),
@@ -35,17 +48,29 @@ t.test('WAL-60 WAL-63: two lines, the CRC of the second in the first', (t) => {
 
 t.test('WAL-61: a newer version is its own error, everything else is damage', (t) => {
   const bytes = encodeManifest(full)
-  t.equal(codeOf(() => decodeManifest(record('travertine manifest 2', '{"anything":true}'), 'x')), 'FORMAT_UNSUPPORTED')
-  t.equal(codeOf(() => decodeManifest(Buffer.from('travertine manifest 999999999 00000000\n'), 'x')), 'FORMAT_UNSUPPORTED', 'before anything else is read')
+  t.equal(
+    codeOf(() => decodeManifest(record('travertine manifest 2', '{"anything":true}'), 'x')),
+    'FORMAT_UNSUPPORTED',
+  )
+  t.equal(
+    codeOf(() => decodeManifest(Buffer.from('travertine manifest 999999999 00000000\n'), 'x')),
+    'FORMAT_UNSUPPORTED',
+    'before anything else is read',
+  )
   for (const prefix of prefixes(bytes)) {
     if (codeOf(() => decodeManifest(prefix, 'x')) !== 'MANIFEST_CORRUPT') t.fail(`cut at ${prefix.length}`)
   }
   for (const { bytes: flipped, bit } of flips(bytes)) {
     const result = valueOrCode(() => decodeManifest(flipped, 'x'))
-    const expected = bit >> 3 === 'travertine manifest '.length ? ['MANIFEST_CORRUPT', 'FORMAT_UNSUPPORTED'] : ['MANIFEST_CORRUPT']
+    const expected =
+      bit >> 3 === 'travertine manifest '.length ? ['MANIFEST_CORRUPT', 'FORMAT_UNSUPPORTED'] : ['MANIFEST_CORRUPT']
     if (!('code' in result) || !expected.includes(result.code)) t.fail(`bit ${bit}`)
   }
-  t.equal(codeOf(() => decodeManifest(record('travertine recovery-point 1', '{}'), 'x')), 'MANIFEST_CORRUPT', 'another kind')
+  t.equal(
+    codeOf(() => decodeManifest(record('travertine recovery-point 1', '{}'), 'x')),
+    'MANIFEST_CORRUPT',
+    'another kind',
+  )
   t.end()
 })
 
@@ -59,19 +84,34 @@ t.test('WAL-63: a field that is missing or wrong is named, though the CRC is rig
     segmentBytes: [65_535, 2 ** 30 + 1],
     members: [{}, [{ row: 0, address: 'h:1' }], [{ row: 16, address: 'h:1' }], [{ row: 1 }], [1]],
     quorum: [-1, 16],
-    history: [{}, [{}], [{ term: { number: '1', nodeId: OTHER, tag: 0 }, firstEpoch: '1', baseEpoch: '0', starts: [0, 0] }]],
+    history: [
+      {},
+      [{}],
+      [{ term: { number: '1', nodeId: OTHER, tag: 0 }, firstEpoch: '1', baseEpoch: '0', starts: [0, 0] }],
+    ],
     fence: [1, { number: 1, nodeId: OTHER, tag: 1 }, { number: '18446744073709551616', nodeId: OTHER, tag: 1 }],
   }
   for (const [field, values] of Object.entries(wrong)) {
     for (const value of field === 'fence' ? values : [undefined, null, ...values]) {
       const bytes = record('travertine manifest 1', JSON.stringify({ ...good, [field]: value }))
-      t.equal(codeOf(() => decodeManifest(bytes, 'x')), 'MANIFEST_CORRUPT', `${field} ${JSON.stringify(value)}`)
+      t.equal(
+        codeOf(() => decodeManifest(bytes, 'x')),
+        'MANIFEST_CORRUPT',
+        `${field} ${JSON.stringify(value)}`,
+      )
     }
   }
-  t.same(decodeManifest(record('travertine manifest 1', JSON.stringify({ ...good, later: 1 })), 'x'), full, 'others are ignored')
+  t.same(
+    decodeManifest(record('travertine manifest 1', JSON.stringify({ ...good, later: 1 })), 'x'),
+    full,
+    'others are ignored',
+  )
   const disk = emptyLog(manifestOf(1, []))
   disk.unlink(`${DIRECTORY}/manifest`)
-  t.equal(codeOf(() => readManifest(disk, DIRECTORY)), 'DIRECTORY_NOT_INITIALISED')
+  t.equal(
+    codeOf(() => readManifest(disk, DIRECTORY)),
+    'DIRECTORY_NOT_INITIALISED',
+  )
   t.end()
 })
 
@@ -82,7 +122,14 @@ t.test('WAL-62: side file, flush, name, flush of the directory', (t) => {
   writeManifest(disk, DIRECTORY, full)
   disk.onStep = undefined
   const side = `${DIRECTORY}/manifest.new`
-  t.same(steps, [`create ${side}`, `write ${side}`, `syncData ${side}`, `close ${side}`, `rename ${side}`, `syncDirectory ${DIRECTORY}`])
+  t.same(steps, [
+    `create ${side}`,
+    `write ${side}`,
+    `syncData ${side}`,
+    `close ${side}`,
+    `rename ${side}`,
+    `syncDirectory ${DIRECTORY}`,
+  ])
   disk.create(side).close()
   replaceFile(disk, DIRECTORY, 'manifest', encodeManifest(full))
   t.same(readManifest(disk.crash('none'), DIRECTORY), full, 'a left-over side file means nothing')
@@ -100,8 +147,15 @@ t.test('WAL-64: terms below the fence or the history, and other terms of the sam
   t.equal(judge(term(4n)), 'TERM_STALE', 'below the fence')
   t.equal(judge(term(3n, 21)), 'TERM_STALE', 'though it is in the history')
   t.equal(judge(undefined), 'HISTORY_DIVERGED')
-  t.equal(codeOf(() => checkMasterTerm({ ...known, fence: undefined }, term(2n))), 'TERM_STALE', 'below the history')
-  t.equal(codeOf(() => checkMasterTerm({ history: [], fence: undefined }, term(1n))), 'none')
+  t.equal(
+    codeOf(() => checkMasterTerm({ ...known, fence: undefined }, term(2n))),
+    'TERM_STALE',
+    'below the history',
+  )
+  t.equal(
+    codeOf(() => checkMasterTerm({ history: [], fence: undefined }, term(1n))),
+    'none',
+  )
   t.end()
 })
 
@@ -127,7 +181,14 @@ t.test('WAL-65 WAL-66: a recovery point is a hint', (t) => {
   t.match(without, { from: 0, end: ends[4], anchor: 0n })
   writeRecoveryPoint(disk, directory, point)
   t.same(read(), point)
-  t.match(recover(disk, manifest), { from: ends[3], end: without.end, tail: without.tail, anchor: 2n, heldThrough: 2n, highestEpoch: 3n })
+  t.match(recover(disk, manifest), {
+    from: ends[3],
+    end: without.end,
+    tail: without.tail,
+    anchor: 2n,
+    heldThrough: 2n,
+    highestEpoch: 3n,
+  })
 
   for (const unfit of [{ channel: 1 }, { term: 2n }, { termTag: 8 }]) {
     writeRecoveryPoint(disk, directory, { ...point, ...unfit })
@@ -146,9 +207,19 @@ t.test('WAL-65 WAL-66: a recovery point is a hint', (t) => {
     put(flipped)
     if (read() !== undefined) t.fail(`bit ${bit}`)
   }
-  for (const wrong of [{}, { ...point, epoch: 'x' }, { ...point, position: -1 }, { ...point, position: 'x' }, { ...point, stored: null }]) {
+  for (const wrong of [
+    {},
+    { ...point, epoch: 'x' },
+    { ...point, position: -1 },
+    { ...point, position: 'x' },
+    { ...point, stored: null },
+  ]) {
     put(encodeSmallRecord('recovery-point', 1, wrong))
-    t.equal(valueOrCode(read) !== undefined && read(), undefined, `a broken program's ${JSON.stringify(Object.values(wrong).map(String))}`)
+    t.equal(
+      valueOrCode(read) !== undefined && read(),
+      undefined,
+      `a broken program's ${JSON.stringify(Object.values(wrong).map(String))}`,
+    )
   }
   t.same(recover(disk, manifest), without, 'then the scan is longer, and ends the same')
   t.end()
@@ -160,7 +231,15 @@ t.test('WAL-43 WAL-65: everything below a recovery point was durable', (t) => {
   const disk = emptyLog(manifest)
   const { bytes, ends } = frames([session(1n), seal(1n), session(2n), seal(2n), mark(0)], by)
   overwrite(disk, 0, 0, bytes)
-  const point = { channel: 0, position: ends[1]!, epoch: 1n, stored: 1n, term: by.term.number, termTag: by.term.tag, sealPosition: ends[0]! }
+  const point = {
+    channel: 0,
+    position: ends[1]!,
+    epoch: 1n,
+    stored: 1n,
+    term: by.term.number,
+    termTag: by.term.tag,
+    sealPosition: ends[0]!,
+  }
   writeRecoveryPoint(disk, channelDirectory(DIRECTORY, 0), point)
   t.equal(recover(disk, manifest).provenPosition, ends[1])
   t.end()

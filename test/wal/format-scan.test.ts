@@ -1,23 +1,47 @@
 /** Logs made by hand, as docs/WAL_FORMAT.md chapters 4 and 5 judge them: terms, ends, damage, wholeness, segments. */
 import t from 'tap'
-import { FRAME_HEADER_BYTES, headerSeed, HeaderOffset } from '../../protocol/frame.ts'
+import { FRAME_HEADER_BYTES, HeaderOffset, headerSeed } from '../../protocol/frame.ts'
 import { channelId } from '../../protocol/ids.ts'
 import { SEGMENT_BYTES_MIN } from '../../protocol/limits.ts'
 import { cutOf, wholeOfScans } from '../../wal/mastership.ts'
+import { writeRecoveryPoint } from '../../wal/recovery-point.ts'
 import { channelDirectory, prepareSegment, Segments } from '../../wal/segments.ts'
 import { mastershipAt, termMayStandAt } from '../../wal/term-history.ts'
-import { SimDisk } from '../sim/sim-disk.ts'
+import { codeOf } from '../protocol/damage.ts'
 import { reseal } from '../protocol/naive-crc32.ts'
-import { CLUSTER, DIRECTORY, emptyLog, frames, layOut, manifestOf, mark, mastership, OTHER, overwrite, recover, scanAll, seal, session } from './hand-made-log.ts'
+import type { SimDisk } from '../sim/sim-disk.ts'
+import {
+  CLUSTER,
+  DIRECTORY,
+  emptyLog,
+  frames,
+  layOut,
+  manifestOf,
+  mark,
+  mastership,
+  OTHER,
+  overwrite,
+  recover,
+  scanAll,
+  seal,
+  session,
+} from './hand-made-log.ts'
 
 const SEED = headerSeed(CLUSTER, channelId(0))
 const one = manifestOf(1, [mastership(1, [0])])
 
 t.test('WAL-40: the history says which term owns a position', (t) => {
   const history = [mastership(1, [100, 0]), mastership(2, [500, 0]), mastership(5, [500, 900])]
-  const owner = (channel: number, position: number): number => Number(mastershipAt(history, channel, position)?.term.number ?? 0n)
-  t.same([0, 99, 100, 499, 500, 10 ** 12].map((p) => owner(0, p)), [0, 0, 1, 1, 5, 5])
-  t.same([0, 899, 900].map((p) => owner(1, p)), [2, 2, 5])
+  const owner = (channel: number, position: number): number =>
+    Number(mastershipAt(history, channel, position)?.term.number ?? 0n)
+  t.same(
+    [0, 99, 100, 499, 500, 10 ** 12].map((p) => owner(0, p)),
+    [0, 0, 1, 1, 5, 5],
+  )
+  t.same(
+    [0, 899, 900].map((p) => owner(1, p)),
+    [2, 2, 5],
+  )
   const frame = { channel: 0, position: 100, term: 1n, termTag: 7 }
   t.ok(termMayStandAt(history, frame))
   t.notOk(termMayStandAt(history, { ...frame, termTag: 8 }), 'another tag')
@@ -45,7 +69,11 @@ t.test('WAL-41: clean or torn', (t) => {
   const end = ends[1]!
   const tails: [string, 'clean' | 'torn-tail', (disk: SimDisk) => void][] = [
     ['zeros', 'clean', () => undefined],
-    ['half a frame', 'torn-tail', (disk) => overwrite(disk, 0, end, frames([session(2n)], undefined, 0, end).bytes.subarray(0, 90))],
+    [
+      'half a frame',
+      'torn-tail',
+      (disk) => overwrite(disk, 0, end, frames([session(2n)], undefined, 0, end).bytes.subarray(0, 90)),
+    ],
     ['one byte', 'torn-tail', (disk) => overwrite(disk, 0, end, Buffer.from([1]))],
     ['one byte behind many zeros', 'torn-tail', (disk) => overwrite(disk, 0, SEGMENT_BYTES_MIN - 1, Buffer.from([1]))],
   ]
@@ -77,7 +105,11 @@ t.test('WAL-42 WAL-43: what an own seal or MARK has proven is damage when it is 
     const own = emptyLog(one)
     overwrite(own, 0, 0, log)
     const file = `${DIRECTORY}/channels/00/0000000000000000.wal`
-    t.throws(() => recover(own, one), { code: 'LOG_DAMAGED', where: { file, channel: 0, offset: ends[1] } }, `${what} below an own proof`)
+    t.throws(
+      () => recover(own, one),
+      { code: 'LOG_DAMAGED', where: { file, channel: 0, offset: ends[1] } },
+      `${what} below an own proof`,
+    )
     const foreign = manifestOf(1, [mastership(1, [0], 0n, OTHER)], 'replica')
     t.match(recover(own, foreign), { end: ends[1] }, `${what}: another master's word proves nothing here`)
   }
@@ -85,6 +117,31 @@ t.test('WAL-42 WAL-43: what an own seal or MARK has proven is damage when it is 
   overwrite(torn, 0, 0, frames(drafts(ends[1]!)).bytes)
   overwrite(torn, 0, ends[1]! + 200, Buffer.from([0]))
   t.match(recover(torn, one), { end: ends[1], tail: 'torn-tail' }, 'the same below no proof is a torn tail')
+  t.end()
+})
+
+t.test('WAL-42 WAL-43: files that are gone are damage, as far as a start of an own mastership or a recovery point proves them', (t) => {
+  const directory = channelDirectory(DIRECTORY, 0)
+  const first = mastership(1, [0])
+  const { bytes, ends } = frames([session(1n), seal(1n), session(2n), seal(2n)], first)
+  const point = { channel: 0, position: ends[3]!, epoch: 2n, stored: 2n, term: 1n, termTag: 7, sealPosition: ends[2]! }
+  const files = (segments: number): SimDisk => {
+    const disk = emptyLog(one)
+    layOut(disk, bytes, 100, segments)
+    return disk
+  }
+  const restarted = manifestOf(1, [first, mastership(2, [ends[1]!], 1n)])
+  const followed = manifestOf(1, [first, mastership(2, [ends[1]!], 1n, OTHER)])
+  t.equal(recover(files(3), restarted).end, ends[1])
+  for (const segments of [0, 1]) {
+    t.throws(() => recover(files(segments), restarted), { code: 'LOG_DAMAGED' }, `${segments} segments of an own mastership`)
+    t.equal(codeOf(() => recover(files(segments), followed)), 'none', `${segments} segments of another one`)
+  }
+  for (const segments of [0, 1, 2]) {
+    const disk = files(segments)
+    writeRecoveryPoint(disk, directory, point)
+    t.throws(() => recover(disk, one), { code: 'LOG_DAMAGED' }, `${segments} segments below a recovery point`)
+  }
   t.end()
 })
 
@@ -98,7 +155,13 @@ t.test('WAL-44 WAL-45 WAL-46: whole epochs, their chain and the cut', (t) => {
     ['all', [session(2n), seal(2n, both)], 3n, 7, 1],
     ['its seal of 2 is missing: 3 follows a hole', [session(2n)], 1n, 1, -1],
     ['its seal of 2 names fewer', [session(2n), seal(2n, { participants: 0b10n })], 3n, 7, 1],
-    ['a seal that nothing follows on', [session(2n), seal(2n, both), session(5n), seal(5n, { prev: 4n, participants: 0b10n })], 3n, 7, 1],
+    [
+      'a seal that nothing follows on',
+      [session(2n), seal(2n, both), session(5n), seal(5n, { prev: 4n, participants: 0b10n })],
+      3n,
+      7,
+      1,
+    ],
     ['MARKs stay with their seal', [session(2n), seal(2n, both), mark(0), mark(0), session(4n)], 3n, 7, 3],
   ]
   for (const [what, drafts, whole, cut0, cut1] of cases) {
@@ -146,12 +209,21 @@ t.test('WAL-50: the same log in segments of any size', (t) => {
     const disk = emptyLog(one)
     layOut(disk, bytes, size)
     t.same(recover(disk, one), expected, `segments of ${size} bytes`)
-    const segments = new Segments({ disk, directory: channelDirectory(DIRECTORY, 0), segmentBytes: 64, access: 'write' })
+    const segments = new Segments({
+      disk,
+      directory: channelDirectory(DIRECTORY, 0),
+      segmentBytes: 64,
+      access: 'write',
+    })
     const news = Buffer.from('bytes that go over the ends of segments, several of them')
     segments.write(10, [news.subarray(0, 20), news.subarray(20)], news.length)
     const read = Buffer.alloc(bytes.length)
     t.equal(segments.read(0, read), bytes.length)
-    t.same(read, Buffer.concat([bytes.subarray(0, 10), news, bytes.subarray(10 + news.length)]), 'written over segment ends')
+    t.same(
+      read,
+      Buffer.concat([bytes.subarray(0, 10), news, bytes.subarray(10 + news.length)]),
+      'written over segment ends',
+    )
     segments.close()
   }
   t.end()
@@ -167,7 +239,8 @@ t.test('WAL-51: a segment that is missing or was cut; files of other names', (t)
   const others = emptyLog(one)
   layOut(others, bytes, 100)
   const expected = recover(others, one)
-  for (const name of ['0000000000000064.wal.new', '64.wal', '0000000000000064.WAL', 'notes.txt']) others.create(`${directory}/${name}`).close()
+  for (const name of ['0000000000000064.wal.new', '64.wal', '0000000000000064.WAL', 'notes.txt'])
+    others.create(`${directory}/${name}`).close()
   t.same(recover(others, one), expected)
   t.equal(others.list(directory).length, Math.ceil(bytes.length / 100) + 4, 'nothing was removed')
   t.end()

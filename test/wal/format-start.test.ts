@@ -1,17 +1,33 @@
 /** Start of a mastership and adoption of a history, on logs made by hand: docs/WAL_FORMAT.md chapter 7. */
 import t from 'tap'
-import type { StepKind } from '../sim/sim-handle.ts'
 import { adoptHistory } from '../../wal/adopt-history.ts'
 import { readWholeFile } from '../../wal/disk.ts'
 import { type Manifest, readManifest } from '../../wal/manifest.ts'
 import { startMastership } from '../../wal/mastership.ts'
 import { codeOf } from '../protocol/damage.ts'
 import type { SimDisk } from '../sim/sim-disk.ts'
-import { DIRECTORY, emptyLog, frames, manifestOf, mark, mastership, OTHER, overwrite, recover, scanAll, seal, session } from './hand-made-log.ts'
+import type { StepKind } from '../sim/sim-handle.ts'
+import {
+  DIRECTORY,
+  emptyLog,
+  frames,
+  manifestOf,
+  mark,
+  mastership,
+  OTHER,
+  overwrite,
+  recover,
+  scanAll,
+  seal,
+  session,
+} from './hand-made-log.ts'
 
 const both = { participants: 0b11n }
 const first = mastership(4, [0, 0])
-const manifest: Manifest = { ...manifestOf(2, [first]), fence: { number: first.term.number, nodeId: first.term.nodeId, tag: first.term.tag } }
+const manifest: Manifest = {
+  ...manifestOf(2, [first]),
+  fence: { number: first.term.number, nodeId: first.term.nodeId, tag: first.term.tag },
+}
 
 /** Channel 0 holds epochs 1 and 2 and the begin of 3; channel 1 the session of 2, but not its seal. */
 function interrupted(): { disk: SimDisk; log0: Buffer; log1: Buffer; start: number; ends: readonly number[] } {
@@ -29,13 +45,23 @@ const start = (disk: SimDisk, of = manifest): ReturnType<typeof startMastership>
 t.test('WAL-71: term, epochs and starts of a new mastership', (t) => {
   const { disk, start: cut } = interrupted()
   const result = start(disk)
-  t.match(result.mastership, { term: { number: 5n, nodeId: manifest.nodeId, tag: 99 }, firstEpoch: 8n, baseEpoch: 1n, starts: [cut, 0] })
+  t.match(result.mastership, {
+    term: { number: 5n, nodeId: manifest.nodeId, tag: 99 },
+    firstEpoch: 8n,
+    baseEpoch: 1n,
+    starts: [cut, 0],
+  })
   t.match(result.manifest, { history: [first, result.mastership], fence: result.mastership.term })
   t.same(readManifest(disk.crash('none'), DIRECTORY), result.manifest, 'and it is durable')
   const fenced = { ...manifest, fence: { ...first.term, number: 40n as typeof first.term.number } } // a bigint is branded by the compiler only
   t.equal(start(interrupted().disk, fenced).mastership.term.number, 41n, 'above the fence')
   const empty = emptyLog(manifestOf(1, []))
-  t.match(start(empty, manifestOf(1, [])).mastership, { term: { number: 1n }, firstEpoch: 1n, baseEpoch: 0n, starts: [0] })
+  t.match(start(empty, manifestOf(1, [])).mastership, {
+    term: { number: 1n },
+    firstEpoch: 1n,
+    baseEpoch: 0n,
+    starts: [0],
+  })
   t.end()
 })
 
@@ -53,8 +79,10 @@ t.test('WAL-72 WAL-73 WAL-74 WAL-75: the steps come in their order, and the mani
   disk.onStep = ({ kind, path }) => steps.push({ kind, path: path.slice(DIRECTORY.length + 1) })
   const result = start(disk)
   disk.onStep = undefined
-  const first = (kind: StepKind, path: string): number => steps.findIndex((s) => s.kind === kind && s.path.startsWith(path))
-  const last = (kind: StepKind, path: string): number => steps.findLastIndex((s) => s.kind === kind && s.path.startsWith(path))
+  const first = (kind: StepKind, path: string): number =>
+    steps.findIndex((s) => s.kind === kind && s.path.startsWith(path))
+  const last = (kind: StepKind, path: string): number =>
+    steps.findLastIndex((s) => s.kind === kind && s.path.startsWith(path))
   const order = [
     first('rename', 'manifest.new'),
     first('write', 'channels/00'),
@@ -68,8 +96,16 @@ t.test('WAL-72 WAL-73 WAL-74 WAL-75: the steps come in their order, and the mani
     last('syncDirectory', ''),
   ]
   t.notOk(order.includes(-1), 'every step was seen')
-  t.same(order, [...order].sort((a, b) => a - b), 'in this order')
-  t.equal(order.at(-1), steps.findLastIndex((s) => s.kind !== 'close'), 'and nothing comes after them')
+  t.same(
+    order,
+    [...order].sort((a, b) => a - b),
+    'in this order',
+  )
+  t.equal(
+    order.at(-1),
+    steps.findLastIndex((s) => s.kind !== 'close'),
+    'and nothing comes after them',
+  )
   t.ok(first('rename', 'manifest.new') < last('rename', 'manifest.new'), 'the fence, then the mastership')
 
   for (const [channel, log] of [log0, log1].entries()) {
@@ -78,7 +114,10 @@ t.test('WAL-72 WAL-73 WAL-74 WAL-75: the steps come in their order, and the mani
     t.ok(file.subarray(log.length).every((byte) => byte === 0))
   }
   const hex = cut.toString(16).padStart(16, '0')
-  t.same(disk.crash('none').list(`${DIRECTORY}/divergent`), [`before-5-00-${hex}.wal`, 'before-5-01-0000000000000000.wal'])
+  t.same(disk.crash('none').list(`${DIRECTORY}/divergent`), [
+    `before-5-00-${hex}.wal`,
+    'before-5-01-0000000000000000.wal',
+  ])
   t.same(readWholeFile(disk, `${DIRECTORY}/divergent/before-5-00-${hex}.wal`), log0.subarray(cut))
   t.same(readWholeFile(disk, `${DIRECTORY}/divergent/before-5-01-0000000000000000.wal`), log1)
   t.same(result.divergentBytes, [ends[0]! - cut, ends[1]])
@@ -94,7 +133,11 @@ t.test('WAL-72: an epoch that was STORED and is not whole is refused, and nothin
   t.match(readManifest(disk, DIRECTORY), { history: manifest.history, fence: { number: 5n } })
   t.notOk(disk.exists(`${DIRECTORY}/divergent`))
   const foreign = manifestOf(2, [mastership(4, [0, 0], 0n, OTHER)])
-  t.equal(codeOf(() => start(disk, foreign)), 'none', 'another node knows what its own disk held')
+  t.equal(
+    codeOf(() => start(disk, foreign)),
+    'none',
+    'another node knows what its own disk held',
+  )
   t.end()
 })
 
@@ -106,7 +149,13 @@ t.test('WAL-76: a replica goes on at the end of its channel, in the middle of an
   overwrite(disk, 0, bytes.length, Buffer.from('half a frame'))
   const channelEnds = scanAll(disk, replica).map((scan) => scan.end)
   t.same(channelEnds, [ends[2], 0])
-  const same = adoptHistory({ disk, directory: DIRECTORY, manifest: replica, ends: channelEnds, history: replica.history })
+  const same = adoptHistory({
+    disk,
+    directory: DIRECTORY,
+    manifest: replica,
+    ends: channelEnds,
+    history: replica.history,
+  })
   t.same(same, { manifest: replica, resume: channelEnds, divergentBytes: [0, 0] })
   t.end()
 })
@@ -128,7 +177,11 @@ t.test('WAL-77: a new history is durable before it is followed, and what parts f
   t.same(readWholeFile(after, `${DIRECTORY}/divergent/${name}`), bytes.subarray(ends[1]))
 
   const bad: [string, string, Manifest['history']][] = [
-    ['other starts of a shared term', 'HISTORY_DIVERGED', [mastership(4, [0, 72], 0n, OTHER), mastership(5, [0, 72], 0n, OTHER)]],
+    [
+      'other starts of a shared term',
+      'HISTORY_DIVERGED',
+      [mastership(4, [0, 72], 0n, OTHER), mastership(5, [0, 72], 0n, OTHER)],
+    ],
     ['starts that go back', 'HISTORY_DIVERGED', [old, mastership(5, [500, 0]), mastership(6, [400, 0])]],
     ['numbers that do not ascend', 'HISTORY_DIVERGED', [mastership(5, [0, 0]), mastership(5, [0, 0])]],
     ['too few starts', 'HISTORY_DIVERGED', [old, mastership(5, [0])]],
@@ -139,7 +192,11 @@ t.test('WAL-77: a new history is durable before it is followed, and what parts f
   for (const [what, code, history] of bad) {
     const untouched = emptyLog(replica)
     overwrite(untouched, 0, 0, bytes)
-    t.equal(codeOf(() => adopt(untouched, history)), code, what)
+    t.equal(
+      codeOf(() => adopt(untouched, history)),
+      code,
+      what,
+    )
     t.same(readManifest(untouched, DIRECTORY), replica, `${what}: nothing is changed`)
     t.notOk(untouched.exists(`${DIRECTORY}/divergent`))
   }

@@ -74,7 +74,17 @@ export function frames(drafts: readonly Draft[], by = mastership(1, [0]), channe
 }
 
 export function manifestOf(channels: number, history: TermHistory, role: Manifest['role'] = 'master'): Manifest {
-  return { clusterId: CLUSTER, nodeId: OWN, role, channels, segmentBytes: SEGMENT_BYTES_MIN, members: [], quorum: 0, history, fence: undefined }
+  return {
+    clusterId: CLUSTER,
+    nodeId: OWN,
+    role,
+    channels,
+    segmentBytes: SEGMENT_BYTES_MIN,
+    members: [],
+    quorum: 0,
+    history,
+    fence: undefined,
+  }
 }
 
 /** A data directory in which each channel has one prepared segment of the least size. */
@@ -94,7 +104,12 @@ export function overwrite(disk: SimDisk, channel: number, offset: number, bytes:
 }
 
 /** Replaces the files of channel 0 by segments of `segmentBytes` each that hold `bytes` and then zeros. */
-export function layOut(disk: SimDisk, bytes: Buffer, segmentBytes: number, segments = Math.ceil(bytes.length / segmentBytes)): void {
+export function layOut(
+  disk: SimDisk,
+  bytes: Buffer,
+  segmentBytes: number,
+  segments = Math.ceil(bytes.length / segmentBytes),
+): void {
   const directory = channelDirectory(DIRECTORY, 0)
   for (const name of disk.list(directory)) disk.unlink(`${directory}/${name}`)
   for (let i = 0; i < segments; i++) {
@@ -104,7 +119,14 @@ export function layOut(disk: SimDisk, bytes: Buffer, segmentBytes: number, segme
 }
 
 export function recover(disk: SimDisk, manifest: Manifest, channel = 0): ChannelScan {
-  return recoverChannel({ disk, directory: DIRECTORY, channel, clusterId: CLUSTER, nodeId: OWN, history: manifest.history })
+  return recoverChannel({
+    disk,
+    directory: DIRECTORY,
+    channel,
+    clusterId: CLUSTER,
+    nodeId: OWN,
+    history: manifest.history,
+  })
 }
 
 export const scanAll = (disk: SimDisk, manifest: Manifest): ChannelScan[] =>
