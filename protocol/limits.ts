@@ -88,7 +88,10 @@ export const ERROR_TEXT_CHARS_LIMIT = 2_000
 
 assert(CHANNEL_QUEUE_BYTES_LIMIT >= 2 * SESSION_BYTES_LIMIT, 'a queue holds one session while the next arrives')
 assert(CLIENT_WINDOW_BYTES >= SESSION_BYTES_LIMIT, 'the largest session fits into the window')
-assert(CLIENT_UNANSWERED_BYTES_LIMIT >= 2 * CLIENT_WINDOW_BYTES, 'the window stops polite writers before the limit does')
+assert(
+  CLIENT_UNANSWERED_BYTES_LIMIT >= 2 * CLIENT_WINDOW_BYTES,
+  'the window stops polite writers before the limit does',
+)
 assert(CLIENT_EARLY_FLUSH_BYTES < CLIENT_SLAB_BYTES, 'frames of one turn mostly share a slab')
 assert(EPOCH_RING >= EPOCH_BOUND && EPOCH_BOUND >= 2, 'R >= BOUND >= 2 (DESIGN 4)')
 assert(SENDER_QUEUE_BYTES_LIMIT >= FLUSH_BYTES_LIMIT + SESSION_BYTES_LIMIT, 'a sender can take one whole flush')

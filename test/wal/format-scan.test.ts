@@ -120,30 +120,49 @@ t.test('WAL-42 WAL-43: what an own seal or MARK has proven is damage when it is 
   t.end()
 })
 
-t.test('WAL-42 WAL-43: files that are gone are damage, as far as a start of an own mastership or a recovery point proves them', (t) => {
-  const directory = channelDirectory(DIRECTORY, 0)
-  const first = mastership(1, [0])
-  const { bytes, ends } = frames([session(1n), seal(1n), session(2n), seal(2n)], first)
-  const point = { channel: 0, position: ends[3]!, epoch: 2n, stored: 2n, term: 1n, termTag: 7, sealPosition: ends[2]! }
-  const files = (segments: number): SimDisk => {
-    const disk = emptyLog(one)
-    layOut(disk, bytes, 100, segments)
-    return disk
-  }
-  const restarted = manifestOf(1, [first, mastership(2, [ends[1]!], 1n)])
-  const followed = manifestOf(1, [first, mastership(2, [ends[1]!], 1n, OTHER)])
-  t.equal(recover(files(3), restarted).end, ends[1])
-  for (const segments of [0, 1]) {
-    t.throws(() => recover(files(segments), restarted), { code: 'LOG_DAMAGED' }, `${segments} segments of an own mastership`)
-    t.equal(codeOf(() => recover(files(segments), followed)), 'none', `${segments} segments of another one`)
-  }
-  for (const segments of [0, 1, 2]) {
-    const disk = files(segments)
-    writeRecoveryPoint(disk, directory, point)
-    t.throws(() => recover(disk, one), { code: 'LOG_DAMAGED' }, `${segments} segments below a recovery point`)
-  }
-  t.end()
-})
+t.test(
+  'WAL-42 WAL-43: files that are gone are damage, as far as a start of an own mastership or a recovery point proves them',
+  (t) => {
+    const directory = channelDirectory(DIRECTORY, 0)
+    const first = mastership(1, [0])
+    const { bytes, ends } = frames([session(1n), seal(1n), session(2n), seal(2n)], first)
+    const point = {
+      channel: 0,
+      position: ends[3]!,
+      epoch: 2n,
+      stored: 2n,
+      term: 1n,
+      termTag: 7,
+      sealPosition: ends[2]!,
+    }
+    const files = (segments: number): SimDisk => {
+      const disk = emptyLog(one)
+      layOut(disk, bytes, 100, segments)
+      return disk
+    }
+    const restarted = manifestOf(1, [first, mastership(2, [ends[1]!], 1n)])
+    const followed = manifestOf(1, [first, mastership(2, [ends[1]!], 1n, OTHER)])
+    t.equal(recover(files(3), restarted).end, ends[1])
+    for (const segments of [0, 1]) {
+      t.throws(
+        () => recover(files(segments), restarted),
+        { code: 'LOG_DAMAGED' },
+        `${segments} segments of an own mastership`,
+      )
+      t.equal(
+        codeOf(() => recover(files(segments), followed)),
+        'none',
+        `${segments} segments of another one`,
+      )
+    }
+    for (const segments of [0, 1, 2]) {
+      const disk = files(segments)
+      writeRecoveryPoint(disk, directory, point)
+      t.throws(() => recover(disk, one), { code: 'LOG_DAMAGED' }, `${segments} segments below a recovery point`)
+    }
+    t.end()
+  },
+)
 
 t.test('WAL-44 WAL-45 WAL-46: whole epochs, their chain and the cut', (t) => {
   const both = { participants: 0b11n }
