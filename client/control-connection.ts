@@ -1,0 +1,114 @@
+/**
+ * The control connection of a client: what the node said about itself, and whether it is still there.
+ *
+ * A heartbeat goes out each HEARTBEAT_INTERVAL_MS; the node counts as gone at the end of the connection or after
+ * HEARTBEAT_TIMEOUT_MS of silence. Silence is counted in heartbeats, not on a clock: between two of them the event loop
+ * has looked at the socket. A process that was paused, or busy in one long turn, has missed heartbeats of its own and
+ * does not blame the node for them.
+ */
+import type { Socket } from 'node:net'
+import { encodeMessage, type Message, MessageReader } from '../protocol/control-message.ts'
+import { fromWireError, TravertineError } from '../protocol/errors.ts'
+import { HEARTBEAT_INTERVAL_MS, HEARTBEAT_TIMEOUT_MS } from '../protocol/limits.ts'
+import type { OpenedSocket } from './handshake.ts'
+
+export interface HeartbeatOptions {
+  readonly intervalMs: number
+  readonly timeoutMs: number
+}
+
+const HEARTBEAT_DEFAULT: HeartbeatOptions = { intervalMs: HEARTBEAT_INTERVAL_MS, timeoutMs: HEARTBEAT_TIMEOUT_MS }
+
+export class ControlConnection {
+  readonly #socket: Socket
+  readonly #peer: string
+  readonly #reader: MessageReader
+  readonly #onLost: (error: TravertineError) => void
+  readonly #heartbeat: HeartbeatOptions
+  readonly #timer: NodeJS.Timeout
+  #sequence = 0
+  /** Heartbeats since something was heard. */
+  #silentBeats = 0
+  #isClosed = false
+  /** Resolves when the socket is closed, by whomever. */
+  readonly closed: Promise<void>
+
+  /** @param onLost called once, unless the connection is closed by us */
+  constructor(opened: OpenedSocket, onLost: (error: TravertineError) => void, heartbeat = HEARTBEAT_DEFAULT) {
+    this.#socket = opened.socket
+    this.#peer = opened.peer
+    this.#reader = new MessageReader({ peer: opened.peer })
+    this.#onLost = onLost
+    this.#heartbeat = heartbeat
+    this.closed = new Promise((resolve) => this.#socket.once('close', () => resolve()))
+    this.#socket.on('error', (error) => this.#lost(`its socket failed: ${error.message}`, error))
+    this.#socket.on('end', () => this.#lost('the node has closed it'))
+    this.#socket.on('close', () => this.#lost('it was closed'))
+    this.#socket.on('data', (chunk: Buffer) => this.#read(chunk))
+    this.#timer = setInterval(() => this.#beat(), heartbeat.intervalMs)
+    if (opened.rest.length > 0) process.nextTick(() => this.#read(opened.rest))
+    process.nextTick(() => this.#socket.resume())
+  }
+
+  close(): void {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    clearInterval(this.#timer)
+    this.#socket.destroySoon()
+  }
+
+  #beat(): void {
+    const { intervalMs, timeoutMs } = this.#heartbeat
+    if (this.#silentBeats * intervalMs >= timeoutMs) {
+      this.#lost(`found ${timeoutMs} ms of silence, expected heartbeats`)
+      return
+    }
+    this.#silentBeats += 1
+    if (this.#socket.writableLength === 0) {
+      this.#socket.write(encodeMessage({ type: 'heartbeat', sequence: this.#sequence++ }))
+    }
+  }
+
+  #read(chunk: Buffer): void {
+    if (this.#isClosed) return
+    try {
+      for (const message of this.#reader.push(chunk)) this.#heard(message)
+      this.#silentBeats = 0
+    } catch (error) {
+      if (!(error instanceof TravertineError)) throw error
+      this.#end(error)
+    }
+  }
+
+  #heard(message: Message): void {
+    if (message.type === 'heartbeat_ok') return
+    if (message.type === 'error') throw fromWireError(message.error, this.#peer)
+    if (message.type === 'session_end') {
+      throw new TravertineError('SHUTTING_DOWN', `Cannot go on with ${this.#peer}: ${message.reason.slice(0, 200)}`, {
+        where: { peer: this.#peer },
+      })
+    }
+    throw new TravertineError(
+      'MESSAGE_UNEXPECTED',
+      `Cannot go on with ${this.#peer}: found a ${message.type} message, expected heartbeat_ok`,
+      { where: { peer: this.#peer } },
+    )
+  }
+
+  #lost(what: string, cause?: Error): void {
+    this.#end(
+      new TravertineError('CONNECTION_LOST', `Cannot go on with the control connection to ${this.#peer}: ${what}`, {
+        where: { peer: this.#peer },
+        cause,
+      }),
+    )
+  }
+
+  #end(error: TravertineError): void {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    clearInterval(this.#timer)
+    this.#socket.destroy()
+    this.#onLost(error)
+  }
+}

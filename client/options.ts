@@ -1,0 +1,97 @@
+/**
+ * Options of client calls, and their checks: whatever an application passes ends in VALUE_INVALID, never in an
+ * assertion and never in a silent default.
+ */
+import { isUuid } from '../protocol/ids.ts'
+import { CLIENT_ADDRESS_COUNT_LIMIT, CLIENT_DEADLINE_MS_DEFAULT, CLIENT_DEADLINE_MS_LIMIT } from '../protocol/limits.ts'
+import { type Address, parseAddress } from './address.ts'
+import { abortedBeforeSending, invalidValue } from './client-error.ts'
+import type { Level } from './commit.ts'
+
+/** Limits of one call. A call without a deadline of its own has that of `connect`. */
+export interface CallOptions {
+  /** Milliseconds until the call ends with DEADLINE_EXCEEDED; whole, at least 1. */
+  readonly deadlineMs?: number | undefined
+  /** Ends the call with ABORTED. */
+  readonly signal?: AbortSignal | undefined
+}
+
+export interface WriteOptions extends CallOptions {
+  /** What the returned promise waits for. */
+  readonly level: Level
+}
+
+export interface OpenChannelOptions extends CallOptions {
+  /** 0 to `info.channels - 1`; without it the client takes one that it uses least. */
+  readonly channel?: number | undefined
+}
+
+/** `bytes`: values are Uint8Array. `msgpack`: values are anything that msgpack can hold, encoded by the client. */
+export type ValueMode = 'bytes' | 'msgpack'
+/** The type of values in that mode. */
+export type ValueOf<Mode extends ValueMode> = [Mode] extends ['msgpack'] ? unknown : Uint8Array
+
+export interface ConnectOptions<Mode extends ValueMode = ValueMode> extends CallOptions {
+  /** `host:port` of control channels. They are tried in turn until one is the master or names it. */
+  readonly address: string | readonly string[]
+  /** Refuse nodes of another cluster. Without it any cluster will do. */
+  readonly clusterId?: string | undefined
+  readonly values?: Mode | undefined
+}
+
+/** A call's limits with everything filled in. */
+export interface CallLimits {
+  readonly deadlineMs: number
+  /** On the clock of `performance.now()`. */
+  readonly deadline: number
+  readonly signal: AbortSignal | undefined
+}
+
+export interface CheckedConnectOptions extends CallLimits {
+  readonly addresses: readonly Address[]
+  readonly clusterId: string
+  readonly values: ValueMode
+}
+
+/** @throws VALUE_INVALID, or ABORTED where the signal has fired already */
+export function callLimits(options: CallOptions, deadlineMsDefault: number): CallLimits {
+  const deadlineMs = checkCallOptions(options, deadlineMsDefault)
+  return { deadlineMs, deadline: performance.now() + deadlineMs, signal: options.signal }
+}
+
+/** Returns the deadline to use. @throws as callLimits */
+export function checkCallOptions(options: CallOptions, deadlineMsDefault: number): number {
+  const deadlineMs = options.deadlineMs ?? deadlineMsDefault
+  if (!Number.isInteger(deadlineMs) || deadlineMs < 1 || deadlineMs > CLIENT_DEADLINE_MS_LIMIT) {
+    throw invalidValue(`deadlineMs: found ${deadlineMs}, expected a whole number from 1 to ${CLIENT_DEADLINE_MS_LIMIT}`)
+  }
+  const signal = options.signal
+  if (signal !== undefined) {
+    if (!(signal instanceof AbortSignal)) throw invalidValue(`signal: found ${typeof signal}, expected an AbortSignal`)
+    if (signal.aborted) throw abortedBeforeSending(signal)
+  }
+  return deadlineMs
+}
+
+export function checkLevel(level: Level): void {
+  if (level === 'stored' || level === 'propagated') return
+  throw invalidValue(`level: found ${String(level)}, expected stored or propagated`)
+}
+
+/** @throws VALUE_INVALID, ABORTED */
+export function checkConnectOptions(options: ConnectOptions): CheckedConnectOptions {
+  const list = typeof options.address === 'string' ? [options.address] : options.address
+  if (!Array.isArray(list) || list.length === 0 || list.length > CLIENT_ADDRESS_COUNT_LIMIT) {
+    throw invalidValue(`address: expected host:port, or 1 to ${CLIENT_ADDRESS_COUNT_LIMIT} of them`)
+  }
+  const clusterId = options.clusterId ?? ''
+  if (clusterId !== '' && !isUuid(clusterId)) {
+    throw invalidValue(`clusterId: found ${clusterId}, expected a UUID in lower case`)
+  }
+  const values = options.values ?? 'bytes'
+  if (values !== 'bytes' && values !== 'msgpack') {
+    throw invalidValue(`values: found ${String(values)}, expected bytes or msgpack`)
+  }
+  const limits = callLimits(options, CLIENT_DEADLINE_MS_DEFAULT)
+  return { ...limits, addresses: list.map(parseAddress), clusterId, values }
+}

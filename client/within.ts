@@ -1,0 +1,52 @@
+/**
+ * Waiting with an end, for the few calls that are made once: each has a timer of its own.
+ *
+ * Sessions are not among them; see deadline-sweep.ts.
+ */
+import { DRAIN_MS_MAX } from '../protocol/limits.ts'
+import { abortedBeforeSending, expiredBeforeSending } from './client-error.ts'
+import { type CallLimits, type CallOptions, checkCallOptions } from './options.ts'
+
+/** What `promise` says, unless the limits end the wait first. @throws DEADLINE_EXCEEDED, ABORTED: nothing was sent */
+export function within<T>(promise: Promise<T>, limits: CallLimits, what: string): Promise<T> {
+  const { deadlineMs, deadline, signal } = limits
+  return new Promise<T>((resolve, reject) => {
+    const onAbort = (): void => end(() => reject(abortedBeforeSending(signal as AbortSignal))) // it has just fired
+    const end = (settle: () => void): void => {
+      clearTimeout(timer)
+      signal?.removeEventListener('abort', onAbort)
+      settle()
+    }
+    const timer = setTimeout(
+      () => end(() => reject(expiredBeforeSending(deadlineMs, what))),
+      Math.max(1, deadline - performance.now()),
+    )
+    signal?.addEventListener('abort', onAbort)
+    promise.then(
+      (value) => end(() => resolve(value)),
+      (error: unknown) => end(() => reject(error)),
+    )
+  })
+}
+
+/** An aborted signal does not refuse a close: it makes it a short one. @throws VALUE_INVALID */
+export function checkClosing(options: CallOptions): number {
+  return checkCallOptions({ deadlineMs: options.deadlineMs }, DRAIN_MS_MAX)
+}
+
+/** Resolves when `drain` does, when the deadline passes or when the signal is aborted. @throws VALUE_INVALID */
+export function closeWithin(options: CallOptions, drain: () => Promise<unknown>): Promise<void> {
+  const { signal } = options
+  const deadlineMs = checkClosing(options)
+  return new Promise((resolve) => {
+    const end = (): void => {
+      clearTimeout(timer)
+      signal?.removeEventListener('abort', end)
+      resolve()
+    }
+    const timer = setTimeout(end, deadlineMs)
+    signal?.addEventListener('abort', end)
+    if (signal?.aborted) end()
+    void drain().then(end)
+  })
+}
