@@ -1,0 +1,107 @@
+/**
+ * The tools that look at all of the code: biome (format and lint) and knip (files, exports and packages that nobody
+ * uses). Both are run as a developer runs them, and each is shown to reject, under our configuration, what it must.
+ */
+import { spawnSync } from 'node:child_process'
+import { copyFileSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { dirname } from 'node:path'
+import t from 'tap'
+import { PROJECT } from './source-files.ts'
+
+interface Outcome {
+  readonly code: number | null
+  readonly text: string
+}
+
+function run(tool: string, args: readonly string[], cwd: string): Outcome {
+  const path = `${PROJECT}node_modules/${tool}`
+  const { status, stdout, stderr } = spawnSync(process.execPath, [path, ...args], { cwd, encoding: 'utf8' })
+  return { code: status, text: `${stdout}${stderr}` }
+}
+
+const biome = (args: readonly string[], cwd: string): Outcome =>
+  run('@biomejs/biome/bin/biome', [...args, '--error-on-warnings', '--max-diagnostics=200', '--colors=off'], cwd)
+const knip = (cwd: string): Outcome => run('knip/bin/knip.js', ['--no-progress', '--no-config-hints'], cwd)
+
+t.test('biome: the house', async (t) => {
+  const { code, text } = biome(['check', '.'], PROJECT)
+  t.match(text, /Checked \d{2,} files/, 'there was something to check')
+  t.equal(code, 0, 'clean; see `npx biome check --write .`', { output: headlines(text) })
+})
+
+t.test('knip: the house', async (t) => {
+  const { code, text } = knip(PROJECT)
+  t.equal(code, 0, 'clean; see `npx knip`', { output: text })
+})
+
+/** Of biome's long report the lines that name a place. */
+const headlines = (text: string): string =>
+  text
+    .split('\n')
+    .filter((line) => /^\S+ (lint|format|assist|parse)/.test(line))
+    .map((line) => line.replace(/ *━+$/, ''))
+    .join('\n')
+
+const BAD_CODE: readonly (readonly [string, string])[] = [
+  ['export default 1\n', 'noDefaultExport'],
+  ['export const a = (b: any): number => b.c\n', 'noExplicitAny'],
+  ['export const a = (b: number): boolean => b == 1\n', 'noDoubleEquals'],
+  ['const f = async (): Promise<number> => 1\nf()\n', 'noFloatingPromises'],
+  [`import { EOL } from 'node:os'\n`, 'noUnusedImports'],
+  [`export const a = "double"\n`, 'format'],
+]
+
+t.test('biome: what it must reject', async (t) => {
+  for (const [code, rule] of BAD_CODE) {
+    const folder = project(t.testdir(), { 'wal/bad.ts': code })
+    const outcome = biome(['check', '.'], folder)
+    t.equal(outcome.code, 1, code)
+    t.match(outcome.text, new RegExp(`(lint/[a-zA-Z]+/${rule}|bad.ts ${rule}) `), rule)
+  }
+  const good = biome(['check', '.'], project(t.testdir(), { 'wal/good.ts': 'export const a = 1\n' }))
+  t.equal(good.code, 0, 'good code passes', { output: good.text })
+})
+
+const USED = `import { used } from '../protocol/a.ts'\n\nused()\n`
+const GOOD_PROJECT = {
+  'tools/main.ts': `${USED}new Worker(new URL('./job.js', import.meta.url))\n`,
+  'tools/job.ts': `import { work } from '../protocol/b.ts'\n\nwork()\n`,
+  'protocol/a.ts': 'export const used = () => {}\n',
+  'protocol/b.ts': 'export const work = () => {}\n',
+  'client/client.ts': 'export const connect = () => {}\n',
+  'daemon/node.ts': 'export const startNode = () => {}\n',
+}
+const BAD_PROJECTS: readonly (readonly [string, Readonly<Record<string, string>>])[] = [
+  ['Unused files', { 'wal/dead.ts': 'export const a = 1\n' }],
+  ['Unused exports', { 'protocol/a.ts': 'export const used = () => {}\nexport const dead = 1\n' }],
+  ['Unlisted dependencies', { 'protocol/a.ts': `import 'left-out'\n\nexport const used = () => {}\n` }],
+]
+
+t.test('knip: what it must reject', async (t) => {
+  for (const [rule, files] of BAD_PROJECTS) {
+    const outcome = knip(project(t.testdir(), { ...GOOD_PROJECT, ...files }))
+    t.equal(outcome.code, 1, rule)
+    t.match(outcome.text, rule)
+  }
+})
+
+t.test('knip: what it must accept', async (t) => {
+  const { code, text } = knip(project(t.testdir(), GOOD_PROJECT))
+  t.equal(code, 0, 'front doors and worker files are used', { output: text })
+})
+
+/** A small project under the real configuration. */
+function project(folder: string, files: Readonly<Record<string, string>>): string {
+  for (const name of ['biome.json', 'knip.json', 'tsconfig.json', '.gitignore']) {
+    copyFileSync(PROJECT + name, `${folder}/${name}`)
+  }
+  const manifest = JSON.parse(readFileSync(`${PROJECT}package.json`, 'utf8'))
+  const { bin, exports } = manifest
+  writeFileSync(`${folder}/package.json`, `${JSON.stringify({ name: 'x', type: 'module', bin, exports }, null, 2)}\n`)
+  symlinkSync(`${PROJECT}node_modules`, `${folder}/node_modules`)
+  for (const [path, text] of Object.entries(files)) {
+    mkdirSync(dirname(`${folder}/${path}`), { recursive: true })
+    writeFileSync(`${folder}/${path}`, text)
+  }
+  return folder
+}

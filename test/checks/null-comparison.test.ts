@@ -1,0 +1,38 @@
+/** Comparisons with null decide something; the check rejects what it must. */
+import { readFileSync } from 'node:fs'
+import t from 'tap'
+import ts from 'typescript'
+import { checkNullComparisons } from './null-comparison.ts'
+import { PROJECT, show } from './source-files.ts'
+
+const { options, fileNames } = ts.parseJsonConfigFileContent(
+  JSON.parse(readFileSync(`${PROJECT}tsconfig.json`, 'utf8')),
+  ts.sys,
+  PROJECT,
+)
+
+t.test('the house', async (t) => {
+  const program = ts.createProgram(fileNames, { ...options, noEmit: true, incremental: false })
+  t.strictSame(checkNullComparisons(program, (path) => fileNames.includes(path)).map(show), [])
+  t.ok(fileNames.length > 0, 'there was something to check')
+})
+
+t.test('what it must reject and accept', async (t) => {
+  const folder = t.testdir({
+    'x.ts': `declare const a: string | undefined
+declare const b: string | null | undefined
+declare const c: unknown
+declare const d: { e?: number; f: RegExpExecArray | null }[]
+export const bad = [a === null, null !== a, d[0]?.e !== null, d === null]
+export const good = [b === null, c === null, d[0]?.f !== null, a === undefined]
+export const asked = typeof d !== 'object' || d === null
+export const generic = <T>(g: T): boolean => g === null
+`,
+  })
+  const program = ts.createProgram([`${folder}/x.ts`], { strict: true, noEmit: true, types: [] })
+  const findings = checkNullComparisons(program, (path) => path.endsWith('/x.ts'))
+  t.strictSame(
+    findings.map((finding) => [finding.line, finding.what.split(' ')[0]]),
+    ['a', 'a', 'd[0]?.e', 'd'].map((name) => [5, name]),
+  )
+})

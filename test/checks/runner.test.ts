@@ -1,0 +1,123 @@
+/**
+ * What `npm test` says is true: the runner is given test files that pass, fail in each way a file can fail, hang, skip,
+ * or leave a process behind. Its figures, its exit code and its end within the time limit are what everybody trusts.
+ */
+import { spawnSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import t, { type Test } from 'tap'
+import { PROJECT } from './source-files.ts'
+
+const PASS = `t.test('passes', async (t) => { t.ok(true); t.equal(1, 1) })\n`
+
+interface Outcome {
+  readonly code: number | null
+  readonly lines: readonly string[]
+  readonly closing: string | undefined
+}
+
+/** Runs the runner on files made of `bodies`. */
+function run(t: Test, bodies: Readonly<Record<string, string>>, ...args: readonly string[]): Outcome {
+  const files = Object.entries(bodies).map(([name, body]) => [`${name}.js`, `import t from 'tap'\n${body}`])
+  const root = t.testdir({ 'package.json': '{ "type": "module" }', ...Object.fromEntries(files) })
+  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('TAP')))
+  const all = [`${PROJECT}tools/dev/test.mjs`, '--root', root, '--tap', `${root}/run.tap`, ...args]
+  const { status, stdout } = spawnSync(process.execPath, all, { env, encoding: 'utf8' })
+  const lines = stdout.trimEnd().split('\n')
+  return { code: status, lines, closing: lines.at(-1) }
+}
+
+const asFiles = (bodies: Readonly<Record<string, string>>): Record<string, string> =>
+  Object.fromEntries(Object.entries(bodies).map(([name, body]) => [`${name.replaceAll(/\W+/g, '-')}.test`, body]))
+
+t.test('passes and skips are counted, and the reason of a skip is said', async (t) => {
+  const skipping = `${PASS}t.test('no disk', { skip: 'this system has no disk' }, () => {})\n`
+  const outcome = run(t, { 'a.test': PASS, 'b.test': skipping, helper: 'process.exit(1)\n' })
+  t.equal(outcome.closing, '4 passed, 0 failed, 1 skipped')
+  t.equal(outcome.code, 0)
+  t.ok(outcome.lines.includes('  b.test.js > no disk: this system has no disk'))
+})
+
+t.test('a failure is counted and shown', async (t) => {
+  const outcome = run(t, { 'a.test': `${PASS}t.test('adds', async (t) => t.same({ sum: 1 }, { sum: 2 }))\n` })
+  t.equal(outcome.closing, '2 passed, 1 failed, 0 skipped')
+  t.equal(outcome.code, 1)
+  t.match(outcome.lines.join('\n'), /not ok a.test.js > adds.*\n(.*\n)*.*-.*sum.*2/)
+})
+
+const FAILING: Readonly<Record<string, string>> = {
+  'throws while loading': `throw new Error('x')\n`,
+  'imports what is not there': `import './missing.js'\n`,
+  'passes, then ends with a code': `${PASS}process.on('exit', () => process.exit(3))\n`,
+  'passes, then is killed': `${PASS}t.test('dies', async () => process.kill(process.pid, 'SIGKILL'))\n`,
+  'promises more tests than it runs': `t.plan(3)\n${PASS}`,
+  'has no test': `console.log('hello')\n`,
+  'rejects where nobody looks': `${PASS}t.test('later', async () => { Promise.reject(new Error('x')) })\n`,
+}
+
+t.test('a file that fails as a whole', async (t) => {
+  const files = asFiles(FAILING)
+  const outcome = run(t, files)
+  t.equal(outcome.code, 1)
+  const failed = outcome.lines.filter((line) => line.startsWith('FAIL')).join('\n')
+  for (const name of Object.keys(files)) t.match(failed, name)
+  t.match(outcome.closing, new RegExp(`^\\d+ passed, ${Object.keys(files).length} failed, 0 skipped$`))
+})
+
+const HANGING: Readonly<Record<string, string>> = {
+  waits: `t.test('for ever', () => new Promise(() => setInterval(() => {}, 1000)))\n`,
+  loops: `t.test('for ever', () => { for (;;); })\n`,
+  'lifts the limit': `t.setTimeout(0); t.test('for ever', { timeout: 0 }, () => new Promise(() => setInterval(() => {}, 1000)))\n`,
+}
+
+t.test('a file that hangs is ended', async (t) => {
+  const files = asFiles(HANGING)
+  const outcome = run(t, { ...files, 'z.test': PASS }, '--seconds', '1')
+  t.equal(outcome.code, 1)
+  t.equal(
+    outcome.lines.filter((line) => line.startsWith('FAIL')).length,
+    Object.keys(files).length,
+    'all of them failed',
+  )
+  t.match(outcome.closing, /^2 passed, [1-9]\d* failed, 0 skipped$/, 'the file after them ran')
+})
+
+t.test('a process left behind holds nothing up, and is ended', async (t) => {
+  const leaving = `import { spawn } from 'node:child_process'
+    import { writeFileSync } from 'node:fs'
+    const child = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)'], { stdio: 'inherit' })
+    writeFileSync(new URL('./pid', import.meta.url), String(child.pid))
+    child.unref()
+    ${PASS}`
+  const outcome = run(t, { 'a.test': leaving })
+  t.equal(outcome.closing, '2 passed, 0 failed, 0 skipped')
+  const state = processState(Number(readFileSync(`${t.testdirName}/pid`, 'utf8')))
+  t.ok(state === undefined || state === 'Z', 'gone, or dead and not yet collected', { state })
+})
+
+/** One letter, as in ps; undefined where there is no such process. */
+function processState(pid: number): string | undefined {
+  try {
+    return /^State:\s+(\w)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]
+  } catch {
+    return undefined
+  }
+}
+
+t.test('nothing that ran is no success', async (t) => {
+  const none = run(t, {})
+  t.match([none.code, none.closing], [1, '0 passed, 0 failed, 0 skipped'])
+  const skipped = run(t, { 'a.test': `t.plan(0, 'not on this system')\n` })
+  t.match([skipped.code, skipped.closing], [1, '0 passed, 0 failed, 1 skipped'])
+  const unmatched = run(t, { 'a.test': PASS }, 'wal/')
+  t.match([unmatched.code, unmatched.closing], [1, '0 passed, 0 failed, 0 skipped'])
+})
+
+t.test('files are chosen by words; slow ones on demand', async (t) => {
+  const files = { 'board.test': PASS, 'scan.test': PASS, 'crash.slow.test': PASS }
+  const chosen = run(t, files, 'test/board.test.ts')
+  t.match([chosen.code, chosen.closing], [0, '2 passed, 0 failed, 0 skipped'])
+  const usual = run(t, files, 'scan', 'crash')
+  t.match([usual.code, usual.closing], [0, '2 passed, 0 failed, 1 skipped'])
+  t.ok(usual.lines.includes('  crash.slow.test.js: slow; run with: npm test -- --slow'))
+  t.equal(run(t, files, '--slow', 'crash').closing, '2 passed, 0 failed, 0 skipped')
+})

@@ -1,0 +1,63 @@
+/**
+ * The project's sources as the house checks see them, and the shape of what they find.
+ *
+ * A check is a pure function from files to findings, so that its own test can hand it files that it must reject. It
+ * sees the files of the working tree, committed or not, and trusts no list: `listProject` walks the folders itself.
+ */
+import { readdirSync, readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import ts from 'typescript'
+
+export interface SourceFile {
+  /** Relative to the project, with `/`. */
+  readonly path: string
+  readonly text: string
+}
+
+export interface Finding {
+  readonly path: string
+  /** From 1. */
+  readonly line: number
+  readonly what: string
+}
+
+/** This file runs from dist/test/checks/. */
+export const PROJECT = fileURLToPath(new URL('../../../', import.meta.url))
+
+const OUTSIDE = /^(node_modules|dist|\.git|\.tap)(\/|$)/
+
+/** Files of the project whose path matches, sorted. */
+export function listProject(pattern: RegExp): string[] {
+  return readdirSync(PROJECT, { withFileTypes: true })
+    .filter((entry) => !OUTSIDE.test(entry.name))
+    .flatMap((entry) =>
+      entry.isDirectory()
+        ? readdirSync(`${PROJECT}${entry.name}`, { recursive: true, encoding: 'utf8' }).map((p) => `${entry.name}/${p}`)
+        : [entry.name],
+    )
+    .filter((path) => pattern.test(path))
+    .sort()
+}
+
+export const readProject = (pattern: RegExp): SourceFile[] =>
+  listProject(pattern).map((path) => ({ path, text: readFileSync(PROJECT + path, 'utf8') }))
+
+export const parse = (file: SourceFile): ts.SourceFile =>
+  ts.createSourceFile(file.path, file.text, ts.ScriptTarget.ES2023, true)
+
+/** Calls `visit` for every node of the tree, parents first. */
+export function walk(node: ts.Node, visit: (node: ts.Node) => void): void {
+  visit(node)
+  node.forEachChild((child) => walk(child, visit))
+}
+
+export const lineOf = (source: ts.SourceFile, offset: number): number =>
+  source.getLineAndCharacterOfPosition(offset).line + 1
+
+export const findingAt = (source: ts.SourceFile, node: ts.Node, what: string): Finding => ({
+  path: source.fileName,
+  line: lineOf(source, node.getStart(source)),
+  what,
+})
+
+export const show = (finding: Finding): string => `${finding.path}:${finding.line} ${finding.what}`
