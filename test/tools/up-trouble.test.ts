@@ -1,0 +1,142 @@
+/** `travertine up` when things go wrong on the way: Ctrl-C, crashes, and a log that is not what was written. */
+import { closeSync, openSync, readdirSync, readSync, writeSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { temporaryDirectory } from '../temp-directory.ts'
+import { type Command, errorCode, isAlive, lastObject, type StartOptions, start, until } from './travertine.ts'
+
+interface Started {
+  readonly command: Command
+  readonly parent: string
+  readonly master: number
+  readonly replica: number
+}
+
+/** With the replica stopped before the load begins: it comes to a halt in the middle, for certain. */
+async function startHalted(
+  t: Parameters<typeof temporaryDirectory>[0],
+  words: readonly string[],
+  options: StartOptions = {},
+): Promise<Started> {
+  const parent = temporaryDirectory(t)
+  const command = start(t, ['up', '--demo', ...words], { ...options, env: { ...options.env, TMPDIR: parent } })
+  const replica = Number((await command.has('stderr', /replica listens on \S+, pid (\d+)/))[1])
+  process.kill(replica, 'SIGSTOP')
+  t.teardown(() => {
+    if (isAlive(replica)) process.kill(replica, 'SIGKILL')
+  })
+  const master = Number((await command.has('stderr', /master {2}listens on \S+, pid (\d+)/))[1])
+  return { command, parent, master, replica }
+}
+
+t.test('Ctrl-C during the load says what was acknowledged, stops both nodes and cleans up', async (t) => {
+  const { command, parent, master, replica } = await startHalted(t, ['--once'])
+  await command.has('stderr', /STORED [1-9]/)
+  command.kill('SIGINT')
+  const [, sessions, entries, epoch] = await command.has(
+    'stderr',
+    /Acknowledged: (\d+) sessions \((\d+) entries\) STORED up to epoch (\d+), 0 sessions \(0 entries\) PROPAGATED up to epoch 0/,
+  )
+  t.ok(Number(sessions) >= 1 && Number(sessions) <= 129, `${sessions} sessions`)
+  t.equal(Number(entries), 100 * (Number(sessions) - 1) + 1)
+  t.ok(Number(epoch) >= 1)
+  process.kill(replica, 'SIGCONT')
+  const ended = await command.ended
+  t.equal(ended.code, 130)
+  t.match(ended.stderr, 'INTERRUPTED: Cannot finish the demo: interrupted by SIGINT')
+  t.match(lastObject(ended), {
+    ok: false,
+    error: { code: 'INTERRUPTED' },
+    entries: 0,
+    sessions: 0,
+    propagated: 0,
+    replicaEntriesVerified: 0,
+  })
+  t.notOk(isAlive(master) || isAlive(replica))
+  t.same(readdirSync(parent), [])
+})
+
+t.test('SIGTERM and a closed terminal do the same, with their own exit code', async (t) => {
+  for (const signal of ['SIGTERM', 'SIGHUP'] as const) {
+    const { command, parent, master, replica } = await startHalted(t, [])
+    await command.has('stderr', /STORED [1-9]/)
+    command.kill(signal)
+    await command.has('stderr', /Acknowledged: \d+ sessions/)
+    process.kill(replica, 'SIGCONT')
+    t.equal((await command.ended).code, 143)
+    t.notOk(isAlive(master) || isAlive(replica))
+    t.same(readdirSync(parent), [])
+  }
+})
+
+t.test('a second Ctrl-C waits for nobody', async (t) => {
+  const { command, parent, master, replica } = await startHalted(t, [])
+  await command.has('stderr', /STORED [1-9]/)
+  command.kill('SIGINT')
+  await command.has('stderr', /Acknowledged/)
+  command.kill('SIGINT') // the replica is stopped still, so the first one cannot be done
+  t.equal((await command.ended).code, 130)
+  await until(() => !isAlive(master) && !isAlive(replica))
+  t.same(readdirSync(parent), [])
+})
+
+t.test('nodes do not outlive a parent that is killed', async (t) => {
+  const command = start(t, ['up', '--json'], { env: { TMPDIR: temporaryDirectory(t) } })
+  const [line] = await command.has('stdout', /^.+\n/)
+  const { master, replica } = JSON.parse(line)
+  t.ok(isAlive(master.pid) && isAlive(replica.pid))
+  command.kill('SIGKILL')
+  await until(() => !isAlive(master.pid) && !isAlive(replica.pid))
+})
+
+t.test('started by npm, it ends with the shell between npm and itself', async (t) => {
+  const shell = '"$@"; true' // a shell that stays, as npm’s does
+  const options = { shell, env: { npm_lifecycle_event: 'start' } }
+  const { command, parent, master, replica } = await startHalted(t, [], options)
+  await command.has('stderr', /STORED [1-9]/)
+  command.kill('SIGKILL') // the shell, and nobody else
+  process.kill(replica, 'SIGCONT')
+  await until(() => !isAlive(master) && !isAlive(replica))
+  await command.has('stderr', /interrupted by the end of its parent/)
+  await until(() => readdirSync(parent).length === 0)
+  t.pass('everything has gone')
+})
+
+t.test('a node that dies is told at once, and the other one is stopped', async (t) => {
+  const { command, parent, master, replica } = await startHalted(t, ['--once'])
+  await command.has('stderr', /STORED [1-9]/)
+  process.kill(replica, 'SIGKILL')
+  const ended = await command.ended
+  t.equal(ended.code, 6)
+  t.match(ended.stderr, 'Cannot go on: the replica has ended with SIGKILL')
+  t.equal(errorCode(lastObject(ended)), 'CONNECTION_LOST')
+  t.match(ended.stderr, /Acknowledged: \d+ sessions/)
+  t.notOk(isAlive(master))
+  t.same(readdirSync(parent), [])
+})
+
+t.test('a byte that has changed on the replica’s disk: not ok, and it says where', async (t) => {
+  const { command, parent, replica } = await startHalted(t, ['--once'])
+  await command.has('stderr', /STORED [1-9]/)
+  command.kill('SIGSTOP') // it must not come to its end while we look
+  process.kill(replica, 'SIGCONT')
+  const [name = ''] = readdirSync(parent)
+  const file = join(parent, name, 'replica/channels/01/0000000000000000.wal')
+  const at = 72 + 40 // in the first entry of the first session of channel 1
+  const descriptor = openSync(file, 'r+')
+  const byte = Buffer.alloc(1)
+  await until(() => readSync(descriptor, byte, 0, 1, at) === 1 && byte[0] !== 0)
+  byte[0] = byte[0]! ^ 1 // of one byte
+  writeSync(descriptor, byte, 0, 1, at)
+  closeSync(descriptor)
+  command.kill('SIGCONT')
+  const ended = await command.ended
+  t.equal(ended.code, 4)
+  const result = lastObject(ended)
+  t.match(result, { ok: false, error: { code: 'HISTORIES_DIFFER', where: { channel: 1 } }, replicaEntriesVerified: 0 })
+  t.ok(Number(result['entries']) > 20_000, 'what was acknowledged is told nevertheless')
+  t.match(
+    ended.stderr,
+    /HISTORIES_DIFFER: Cannot confirm the log: found channel 1 ends at epoch \d+ without \d+ entries/,
+  )
+})

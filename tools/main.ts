@@ -1,0 +1,80 @@
+#!/usr/bin/env node
+/**
+ * The `travertine` command: registers the sub-commands, prints every error in one place, and sets the exit code.
+ *
+ * A sub-command prints its results and throws what went wrong; one that has to end with another code than 0 without an
+ * error sets `process.exitCode`. Nothing here knows what a sub-command does.
+ */
+import { readFileSync } from 'node:fs'
+import { type Command, CommanderError } from 'commander'
+import { TravertineError } from '../protocol/errors.ts'
+import { exitCodesText, quietCommand } from './command-line.ts'
+import { EXIT_CODE_MEANINGS, ExitCode, exitCodeOf } from './exit-codes.ts'
+import { initCommand } from './init.ts'
+import { inspectCommand } from './inspect.ts'
+import { loadCommand } from './load.ts'
+import { reportError, watchBrokenPipe } from './output.ts'
+import { runCommand } from './run.ts'
+import { upCommand } from './up.ts'
+import { verifyCommand } from './verify.ts'
+
+function travertineCommand(): Command {
+  const program = quietCommand('travertine')
+    .description('A write-ahead log kept durable on several machines, with group commit across channels.')
+    .version(packageVersion(), '-V, --version', 'show the version')
+    .helpCommand('help [command]', 'show the help of a command')
+    .addHelpText(
+      'after',
+      () => `
+Example, a master and a replica on this machine with real data in them:
+  travertine up --demo
+
+${exitCodesText(allExitCodes())}`,
+    )
+  for (const command of [initCommand(), runCommand(), upCommand(), loadCommand(), inspectCommand(), verifyCommand()])
+    program.addCommand(command)
+  return program
+}
+
+/** @returns the exit code */
+async function main(words: readonly string[]): Promise<number> {
+  try {
+    await travertineCommand().parseAsync(words, { from: 'user' })
+    return Number(process.exitCode ?? ExitCode.DONE)
+  } catch (thrown) {
+    if (thrown instanceof CommanderError && thrown.exitCode === 0) return ExitCode.DONE // --help, --version
+    const error = thrown instanceof CommanderError ? usageError(thrown) : thrown
+    reportError(error, wantsJson(words))
+    return exitCodeOf(error)
+  }
+}
+
+/** commander's texts have an `error: ` in front and a suggestion on a second line. */
+function usageError({ message, code }: CommanderError): TravertineError {
+  if (code === 'commander.help') {
+    return new TravertineError('CONFIG_INVALID', 'Cannot do anything: found no command', { hint: 'travertine --help' })
+  }
+  const [first = '', ...rest] = message.replace(/^error: /, '').split('\n')
+  const hint = [...rest.map((line) => line.replace(/^\((.*)\)$/, '$1')), 'see --help'].join('; ')
+  return new TravertineError('CONFIG_INVALID', `Cannot read the command line: ${first.replace(/\.$/, '')}`, { hint })
+}
+
+/** Also where the command line is wrong, so that nothing has parsed it. */
+function wantsJson(words: readonly string[]): boolean {
+  const end = words.indexOf('--')
+  return words.slice(0, end === -1 ? words.length : end).includes('--json')
+}
+
+/** Keys of an object literal are text to the language; these were written as numbers. */
+function allExitCodes(): ExitCode[] {
+  return Object.keys(EXIT_CODE_MEANINGS).map((code) => Number(code) as ExitCode) // keys of that very table
+}
+
+function packageVersion(): string {
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
+  return String((JSON.parse(text) as { version: unknown }).version) // our own file
+}
+
+watchBrokenPipe()
+// output to pipes, files and terminals is synchronous, so nothing is cut off; a handle left open cannot keep us here
+process.exit(await main(process.argv.slice(2)))

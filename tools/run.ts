@@ -1,0 +1,104 @@
+/**
+ * `travertine run`: one node in this process, until a signal ends it or it has to stop by itself.
+ *
+ * Never creates anything: a directory without a manifest is refused. stdout gets one line, when the node listens; the
+ * log goes to stderr.
+ *
+ * The end: SIGTERM and SIGINT drain (sessions under way are answered) and close, within a limit; a second one ends the
+ * process at once. SIGHUP is ignored, there is nothing to read again. A node that stops by itself ends the process
+ * with its error.
+ */
+import { type Command, Option } from 'commander'
+import { startNode, type TravertineNode } from '../daemon/node.ts'
+import { HOST_DEFAULT, PORT_DEFAULT, SEGMENTS_AHEAD_DEFAULT } from '../daemon/node-config.ts'
+import { newCommand, path, wholeNumber } from './command-line.ts'
+import { ExitCode } from './exit-codes.ts'
+import { LOG_FORMATS, type LogFormat, nodeLog } from './node-log.ts'
+import { ignoreBrokenPipe, printJson, printLine } from './output.ts'
+import { StopRequest } from './stop-request.ts'
+
+interface Options {
+  readonly host: string
+  readonly port: number
+  readonly segmentsAhead: number
+  readonly logFormat: LogFormat
+  readonly stopWithStdin?: boolean
+  readonly json?: boolean
+}
+
+/** What `--json` prints when the node listens. */
+export interface ReadyLine {
+  readonly ok: true
+  readonly role: 'master' | 'replica'
+  readonly host: string
+  readonly port: number
+  readonly logPorts: readonly number[]
+  readonly pid: number
+  readonly clusterId: string
+  readonly nodeId: string
+}
+
+export function runCommand(): Command {
+  return newCommand({
+    name: 'run',
+    summary: 'run the node of a data directory',
+    description:
+      'Runs the node whose data directory was made by `travertine init`; never creates one. Prints one line when it ' +
+      'listens, logs to stderr, and stays until SIGTERM or Ctrl-C: then it answers what is under way, closes, and ' +
+      'ends with 0. A second signal ends it at once.',
+    examples: ['travertine run /data/a', 'travertine run /data/b --host 10.0.0.2 --port 7500 --log-format json'],
+    exitCodes: [
+      ExitCode.DIRECTORY,
+      ExitCode.LOG,
+      ExitCode.DISK,
+      ExitCode.NETWORK,
+      ExitCode.INTERRUPTED,
+      ExitCode.TERMINATED,
+    ],
+  })
+    .argument('<directory>', 'data directory', path)
+    .option('--host <address>', 'address to listen on', HOST_DEFAULT)
+    .option(
+      '--port <number>',
+      'port of the control channel; log channel k listens on port + 1 + k. 0: free ports, see the line on stdout',
+      wholeNumber(0, 65_535),
+      PORT_DEFAULT,
+    )
+    .option(
+      '--segments-ahead <number>',
+      'files to keep prepared per channel',
+      wholeNumber(1, 1024),
+      SEGMENTS_AHEAD_DEFAULT,
+    )
+    .addOption(new Option('--log-format <format>', 'form of the log on stderr').choices(LOG_FORMATS).default('pretty'))
+    .option('--stop-with-stdin', 'stop, as at SIGTERM, when stdin ends: whoever started the node has gone')
+    .action(run)
+}
+
+async function run(directory: string, options: Options): Promise<void> {
+  const { host, port, segmentsAhead, logFormat, stopWithStdin } = options
+  const onLog = nodeLog(logFormat)
+  const say = (text: string): void => onLog({ level: 'info', text })
+  ignoreBrokenPipe() // a node goes on, whoever has stopped reading its log
+  const stop = new StopRequest({
+    withStdin: stopWithStdin === true,
+    hangUp: () => say('SIGHUP is ignored: there is nothing to read again'),
+    beforeExit: () => say('stops at once, without draining: the next start recovers'),
+  })
+  // until it listens nothing was promised to anybody: stopping is just leaving
+  const node = await stop.during(startNode({ directory, host, port, segmentsAhead, onLog }), 'start the node')
+  announce(node, options.json === true)
+  const reason = await Promise.race([stop.requested, node.closed])
+  if (reason === undefined) return
+  say(`stops at ${reason.text}: answers what is under way, then closes`)
+  await node.close()
+  await node.closed // it may have failed while it drained
+  say('stopped')
+}
+
+function announce({ host, port, logPorts, status }: TravertineNode, json: boolean): void {
+  const { role, clusterId, nodeId } = status()
+  const ready: ReadyLine = { ok: true, role, host, port, logPorts, pid: process.pid, clusterId, nodeId }
+  if (json) printJson(ready)
+  else printLine(`${role} ready on ${host}:${port}, log channels on ${logPorts.join(', ')}, pid ${process.pid}`)
+}
