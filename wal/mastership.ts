@@ -53,10 +53,14 @@ export function startMastership(options: StartOptions): StartResult {
   const starts = scans.map((scan) => cutOf(scan, whole.lastWhole))
   const divergentBytes = scans.map((scan, i) => {
     const start = starts[i]! // one per scan
-    if (scan.end > start) keepDivergent(disk, directory, { channel: scan.channel, from: start, to: scan.end, before: term.number }) // 5
+    if (scan.end > start)
+      keepDivergent(disk, directory, { channel: scan.channel, from: start, to: scan.end, before: term.number }) // 5
     return scan.end - start
   })
-  const highest = scans.reduce((max, scan) => (scan.highestEpoch > max ? scan.highestEpoch : max), highestOfHistory(options.manifest))
+  const highest = scans.reduce(
+    (max, scan) => (scan.highestEpoch > max ? scan.highestEpoch : max),
+    highestOfHistory(options.manifest),
+  )
   const mastership: Mastership = {
     term,
     firstEpoch: epoch(highest + 1n),
@@ -106,12 +110,14 @@ export function cutOf(scan: ChannelScan, whole: bigint): number {
 function refuseBelowStored(whole: WholeResult, scans: readonly ChannelScan[]): void {
   for (const scan of scans) {
     if (scan.storedByOwn <= whole.lastWhole) continue
-    const missing = whole.missing
+    const { missing, lastWhole } = whole
+    const [channel] = missing?.channels ?? []
     throw new TravertineError(
       'LOG_INCOMPLETE',
-      `Cannot start as master: found epoch ${whole.lastWhole} as the last whole one, expected at least ${scan.storedByOwn}, which was answered STORED`,
+      `Cannot start as master: found epoch ${lastWhole} as the last whole one, expected at least ${scan.storedByOwn}, which channel ${scan.channel} says was STORED`,
       {
-        where: { epoch: missing?.epoch ?? whole.lastWhole, channel: missing?.channels[0] ?? scan.channel },
+        // where all seals of the next epoch are gone, nobody can say which channels it had
+        where: channel === undefined ? { epoch: lastWhole } : { epoch: missing?.epoch ?? lastWhole, channel },
         hint: 'flushed bytes are gone; nothing was changed. Keep the directory, and let a replica take over',
       },
     )
@@ -124,7 +130,12 @@ function refuseBelowStored(whole: WholeResult, scans: readonly ChannelScan[]): v
  */
 export function rewriteTail(disk: Disk, directory: string, scan: ChannelScan): void {
   if (scan.end === scan.provenPosition) return
-  const segments = new Segments({ disk, directory: channelDirectory(directory, scan.channel), segmentBytes: 0, access: 'write' })
+  const segments = new Segments({
+    disk,
+    directory: channelDirectory(directory, scan.channel),
+    segmentBytes: 0,
+    access: 'write',
+  })
   try {
     const buffer = Buffer.alloc(Math.min(MIB, scan.end - scan.provenPosition))
     for (let at = scan.provenPosition; at < scan.end; ) {

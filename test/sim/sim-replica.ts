@@ -1,6 +1,7 @@
 /** A replica without threads and sockets: recovery, adoption and replica logs, as shipped, on a simulated disk. */
-import { FrameReader } from '../../protocol/frame-reader.ts'
+
 import { headerSeed } from '../../protocol/frame.ts'
+import { FrameReader } from '../../protocol/frame-reader.ts'
 import { channelId, nodeId } from '../../protocol/ids.ts'
 import { adoptHistory } from '../../wal/adopt-history.ts'
 import { ChannelWriter } from '../../wal/channel-writer.ts'
@@ -46,7 +47,13 @@ export class SimReplica {
   }
 
   adopt(history: TermHistory): void {
-    const result = adoptHistory({ disk: this.#disk, directory: DIRECTORY, manifest: this.manifest, ends: this.resume, history })
+    const result = adoptHistory({
+      disk: this.#disk,
+      directory: DIRECTORY,
+      manifest: this.manifest,
+      ends: this.resume,
+      history,
+    })
     this.manifest = result.manifest
     this.resume = result.resume
     this.#logs = result.resume.map((position, channel) => this.#openLog(channel, position))

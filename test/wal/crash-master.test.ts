@@ -5,8 +5,8 @@
 import t from 'tap'
 import { exploreCrashes } from '../sim/crash-explorer.ts'
 import { Life, type LifeHistory, NO_HISTORY, parseActs, restartAndCheck } from '../sim/lives.ts'
-import { initMaster } from '../sim/sim-master.ts'
 import { SimDisk } from '../sim/sim-disk.ts'
+import { initMaster } from '../sim/sim-master.ts'
 
 interface Scenario {
   readonly name: string
@@ -17,11 +17,41 @@ interface Scenario {
 }
 
 const SCENARIOS: readonly Scenario[] = [
-  { name: 'append and seal on one channel, sectors that tear frames', channels: 1, script: 'w0 f0 w0 w0 f0 m0 w0 f0', sectorBytes: 64, perKind: 16 },
-  { name: 'two channels in one epoch and in turns', channels: 2, script: 'w0 w1 f0 f1 w1 f1 w0 w1 f1 f0 m1 w0 f0', sectorBytes: 128, perKind: 16 },
-  { name: 'three channels, unequal', channels: 3, script: 'w0 w0 w1 w2 f2 f1 f0 w1 f1 w1 f1 w2 w0 f0 f2', sectorBytes: 512, perKind: 16 },
-  { name: 'rotation: sessions across segment ends', channels: 1, script: 'w0:30000 f0 w0:30000 f0 w0:30000 f0 w0:50000 f0 w0 f0', sectorBytes: 4096, perKind: 16 },
-  { name: 'rotation on two channels', channels: 2, script: 'w0:50000 w1:60000 f0 f1 w0:50000 f0 w1:60000 f1 w0 f0', sectorBytes: 8192, perKind: 16 },
+  {
+    name: 'append and seal on one channel, sectors that tear frames',
+    channels: 1,
+    script: 'w0 f0 w0 w0 f0 m0 w0 f0',
+    sectorBytes: 64,
+    perKind: 16,
+  },
+  {
+    name: 'two channels in one epoch and in turns',
+    channels: 2,
+    script: 'w0 w1 f0 f1 w1 f1 w0 w1 f1 f0 m1 w0 f0',
+    sectorBytes: 128,
+    perKind: 16,
+  },
+  {
+    name: 'three channels, unequal',
+    channels: 3,
+    script: 'w0 w0 w1 w2 f2 f1 f0 w1 f1 w1 f1 w2 w0 f0 f2',
+    sectorBytes: 512,
+    perKind: 16,
+  },
+  {
+    name: 'rotation: sessions across segment ends',
+    channels: 1,
+    script: 'w0:30000 f0 w0:30000 f0 w0:30000 f0 w0:50000 f0 w0 f0',
+    sectorBytes: 4096,
+    perKind: 16,
+  },
+  {
+    name: 'rotation on two channels',
+    channels: 2,
+    script: 'w0:50000 w1:60000 f0 f1 w0:50000 f0 w1:60000 f1 w0 f0',
+    sectorBytes: 8192,
+    perKind: 16,
+  },
 ]
 
 function freshDisk(channels: number, sectorBytes: number): SimDisk {
@@ -40,7 +70,11 @@ for (const scenario of SCENARIOS) {
         const life = new Life(restartAndCheck(running, NO_HISTORY))
         promised = () => life.history()
         life.play(parseActs(scenario.script))
-        t.equal(life.master.answered.size, scenario.script.split('w').length - 1, 'every session is answered in the end')
+        t.equal(
+          life.master.answered.size,
+          scenario.script.split('w').length - 1,
+          'every session is answered in the end',
+        )
       },
       check: (point) => {
         restartAndCheck(point.disk, promised())

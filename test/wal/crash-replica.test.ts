@@ -4,16 +4,16 @@
  */
 import t from 'tap'
 import { byteOffset, epoch, termNumber } from '../../protocol/ids.ts'
-import { divergentName } from '../../wal/divergent.ts'
 import { joinPath, readWholeFile } from '../../wal/disk.ts'
+import { divergentName } from '../../wal/divergent.ts'
 import { readManifest } from '../../wal/manifest.ts'
 import { channelDirectory, Segments } from '../../wal/segments.ts'
 import type { TermHistory } from '../../wal/term-history.ts'
 import { survivors } from '../sim/crash-choices.ts'
 import { exploreCrashes } from '../sim/crash-explorer.ts'
 import { Life, NO_HISTORY, parseActs, restartAndCheck } from '../sim/lives.ts'
-import { DIRECTORY, initMaster, NODE, scanAll, SimMaster } from '../sim/sim-master.ts'
 import { SimDisk } from '../sim/sim-disk.ts'
+import { DIRECTORY, initMaster, NODE, SimMaster, scanAll } from '../sim/sim-master.ts'
 import { initReplica, SimReplica } from '../sim/sim-replica.ts'
 
 const CHANNELS = 2
@@ -25,11 +25,19 @@ function masterLog(script: string): { bytes: Buffer[]; history: TermHistory } {
   const life = new Life(restartAndCheck(disk, NO_HISTORY))
   life.play(parseActs(script))
   const scans = scanAll(disk, readManifest(disk, DIRECTORY))
-  return { bytes: scans.map((scan) => bytesOf(disk, scan.channel, 0, scan.end)), history: life.master.start.manifest.history }
+  return {
+    bytes: scans.map((scan) => bytesOf(disk, scan.channel, 0, scan.end)),
+    history: life.master.start.manifest.history,
+  }
 }
 
 function bytesOf(disk: SimDisk, channel: number, from: number, to: number): Buffer {
-  const segments = new Segments({ disk, directory: channelDirectory(DIRECTORY, channel), segmentBytes: 0, access: 'read' })
+  const segments = new Segments({
+    disk,
+    directory: channelDirectory(DIRECTORY, channel),
+    segmentBytes: 0,
+    access: 'read',
+  })
   const bytes = Buffer.alloc(to - from)
   segments.read(from, bytes)
   segments.close()
@@ -57,7 +65,10 @@ t.test('crash at every operation while following: acknowledged bytes stay', asyn
         for (const channel of [0, 1]) {
           const bytes = master.bytes[channel]!
           const half = frameBoundary(bytes, bytes.length / 2)
-          for (const [from, to] of [[0, half], [half, bytes.length]] as const) {
+          for (const [from, to] of [
+            [0, half],
+            [half, bytes.length],
+          ] as const) {
             replica.receive(channel, bytes.subarray(from, to))
             acknowledged[channel] = replica.flush(channel)
           }
@@ -68,14 +79,19 @@ t.test('crash at every operation while following: acknowledged bytes stay', asyn
         for (const [channel, position] of acknowledged.entries()) {
           const end = replica.resume[channel]!
           if (end < position) throw new Error(`channel ${channel} ends at ${end}, acknowledged ${position}`)
-          if (!bytesOf(disk, channel, 0, end).equals(master.bytes[channel]!.subarray(0, end))) throw new Error('other bytes than the master has')
+          if (!bytesOf(disk, channel, 0, end).equals(master.bytes[channel]!.subarray(0, end)))
+            throw new Error('other bytes than the master has')
         }
       },
       selection: { perKind: 8, exhaustiveLimit: 128 },
     })
     t.comment(`${looked.points} crashes`)
     t.ok(looked.points > 100)
-    t.same(acknowledged, master.bytes.map((b) => b.length), 'all of it was acknowledged in the end')
+    t.same(
+      acknowledged,
+      master.bytes.map((b) => b.length),
+      'all of it was acknowledged in the end',
+    )
   }
 })
 
@@ -99,7 +115,12 @@ t.test('crash at every operation while adopting a history that cuts', async (t) 
   const old = master.history[0]!
   const history: TermHistory = [
     old,
-    { term: { number: termNumber(2n), nodeId: NODE, tag: 77 }, firstEpoch: epoch(9n), baseEpoch: epoch(0n), starts: cut.map(byteOffset) },
+    {
+      term: { number: termNumber(2n), nodeId: NODE, tag: 77 },
+      firstEpoch: epoch(9n),
+      baseEpoch: epoch(0n),
+      starts: cut.map(byteOffset),
+    },
   ]
   let adoptedSeen = 0
   const looked = exploreCrashes({
@@ -115,7 +136,8 @@ t.test('crash at every operation while adopting a history that cuts', async (t) 
           continue
         }
         adoptedSeen++
-        if (after.resume[channel] !== cut[channel]) throw new Error(`the cut is at ${after.resume[channel]}, expected ${cut[channel]}`)
+        if (after.resume[channel] !== cut[channel])
+          throw new Error(`the cut is at ${after.resume[channel]}, expected ${cut[channel]}`)
         const name = divergentName({ channel, from: cut[channel]!, to: bytes.length, before: 2n })
         const kept = readWholeFile(point.disk, joinPath(DIRECTORY, 'divergent', name))
         if (!kept.equals(bytes.subarray(cut[channel]!))) throw new Error('divergent/ does not hold what was cut')
@@ -141,7 +163,9 @@ t.test('crash at every operation of a start that cuts: divergent/ is complete be
   }
   let inFlight = disk
   t.throws(() => life.play(parseActs('f0')), { code: 'CHANNEL_POISONED' })
-  const survivor = [...survivors(inFlight, { exhaustiveLimit: 4096 })].find((s) => new SimMaster(s.disk.fork()).start.divergentBytes[0]! > 0)?.disk
+  const survivor = [...survivors(inFlight, { exhaustiveLimit: 4096 })].find(
+    (s) => new SimMaster(s.disk.fork()).start.divergentBytes[0]! > 0,
+  )?.disk
   if (survivor === undefined) throw new Error('no outcome keeps sessions without their seal')
   const expected = new SimMaster(survivor.fork()).start
   const [start] = expected.mastership.starts
@@ -155,9 +179,15 @@ t.test('crash at every operation of a start that cuts: divergent/ is complete be
       const mastership = manifest.history.at(-1)
       if (manifest.history.length < 2 || mastership === undefined) return
       cutSeen++
-      const name = divergentName({ channel: 0, from: start!, to: start! + expected.divergentBytes[0]!, before: mastership.term.number })
+      const name = divergentName({
+        channel: 0,
+        from: start!,
+        to: start! + expected.divergentBytes[0]!,
+        before: mastership.term.number,
+      })
       const kept = readWholeFile(point.disk, joinPath(DIRECTORY, 'divergent', name))
-      if (!kept.equals(bytesOf(before, 0, start!, start! + kept.length))) throw new Error('divergent/ does not hold what was cut')
+      if (!kept.equals(bytesOf(before, 0, start!, start! + kept.length)))
+        throw new Error('divergent/ does not hold what was cut')
     },
     selection: { perKind: 8, exhaustiveLimit: 128 },
   })

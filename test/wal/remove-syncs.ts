@@ -30,7 +30,8 @@ function findSyncs(): SyncPlace[] {
   const places: SyncPlace[] = []
   for (const name of readdirSync(join(ROOT, 'dist/wal')).filter((n) => n.endsWith('.js') && !DOORS.has(n))) {
     const lines = readFileSync(join(ROOT, 'dist/wal', name), 'utf8').split('\n')
-    for (const [line, text] of lines.entries()) if (SYNC.test(text)) places.push({ file: `dist/wal/${name}`, line, text: text.trim() })
+    for (const [line, text] of lines.entries())
+      if (SYNC.test(text)) places.push({ file: `dist/wal/${name}`, line, text: text.trim() })
   }
   return places
 }
@@ -52,7 +53,13 @@ async function missedBy(scratch: string, place: SyncPlace): Promise<string | und
 
 function run(cwd: string, test: string): Promise<number | null> {
   return new Promise((resolve) => {
-    const child = spawn(process.execPath, [test], { cwd, stdio: 'ignore', timeout: RUN_MS_MAX, killSignal: 'SIGKILL', env: { ...process.env, TAP_BAIL: '1', TAP_TIMEOUT: '120' } })
+    const child = spawn(process.execPath, [test], {
+      cwd,
+      stdio: 'ignore',
+      timeout: RUN_MS_MAX,
+      killSignal: 'SIGKILL',
+      env: { ...process.env, TAP_BAIL: '1', TAP_TIMEOUT: '120' },
+    })
     child.on('exit', (code) => resolve(code))
   })
 }
@@ -71,7 +78,9 @@ async function main(): Promise<void> {
     for (const place of places.slice(Number(process.argv[2] ?? 0))) {
       const test = await missedBy(scratch, place)
       if (test === undefined) unmissed++
-      console.log(`${test === undefined ? 'NOT MISSED' : 'missed    '}  ${place.file}:${place.line + 1}  ${place.text}  ${test ?? ''}`)
+      console.log(
+        `${test === undefined ? 'NOT MISSED' : 'missed    '}  ${place.file}:${place.line + 1}  ${place.text}  ${test ?? ''}`,
+      )
     }
     console.log(`${places.length - unmissed} of ${places.length} syncs are missed by a test when they are removed`)
   } finally {
