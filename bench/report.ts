@@ -45,7 +45,7 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? Number.NaN) + upper) / 2
 }
 
-export function ratioOf({ floor, candidate }: Pair, name: RatioName): number {
+function ratioOf({ floor, candidate }: Pair, name: RatioName): number {
   if (name === 'p50') return candidate.p50Ms / floor.p50Ms
   if (name === 'commits') return candidate.commitsPerSecond / floor.commitsPerSecond
   return candidate.entriesPerSecond / floor.entriesPerSecond

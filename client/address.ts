@@ -1,5 +1,5 @@
 /**
- * `host:port` as applications write it: `10.0.0.1:7420`, `db1.example:7420`, `[::1]:7420`.
+ * `host:port` as applications write it: `10.0.0.1:7400`, `db1.example:7400`, `[::1]:7400`.
  */
 import { invalidValue } from './client-error.ts'
 

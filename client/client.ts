@@ -18,6 +18,7 @@ import {
   nodeId,
   type Term,
 } from '../protocol/ids.ts'
+import { CLIENT_GOODBYE_MS } from '../protocol/limits.ts'
 import { formatAddress } from './address.ts'
 import { Channel } from './channel.ts'
 import { ClientError } from './client-error.ts'
@@ -112,7 +113,7 @@ export class Client<Value = Uint8Array> {
     this.#encodeValue = valueEncoder(options.values)
     this.#deadlineMs = options.deadlineMs
     this.#uses = new Array<number>(master.hello.channels).fill(0)
-    this.#control = new ControlConnection(master.opened, (error) => this.#lost(error))
+    this.#control = new ControlConnection(master.opened, (error, isSilent) => this.#lost(error, isSilent))
   }
 
   get state(): ClientState {
@@ -198,10 +199,13 @@ export class Client<Value = Uint8Array> {
     return this.#sharedOpening
   }
 
-  #lost(error: TravertineError): void {
+  #lost(error: TravertineError, isSilent: boolean): void {
     this.#lostBy = error
     this.#state = this.#state === 'open' ? 'lost' : this.#state
-    for (const producer of [...this.#channels.keys()]) producer.finish(error)
+    for (const producer of [...this.#channels.keys()]) {
+      if (isSilent) producer.finish(error)
+      else producer.leave(error, CLIENT_GOODBYE_MS)
+    }
   }
 
   #ended(id: number, producer: Producer): void {

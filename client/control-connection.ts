@@ -17,24 +17,28 @@ export interface HeartbeatOptions {
   readonly timeoutMs: number
 }
 
+/** `isSilent`: the node said nothing for too long. Otherwise the connection has ended, or the node has said good-bye. */
+export type OnLost = (error: TravertineError, isSilent: boolean) => void
+
 const HEARTBEAT_DEFAULT: HeartbeatOptions = { intervalMs: HEARTBEAT_INTERVAL_MS, timeoutMs: HEARTBEAT_TIMEOUT_MS }
 
 export class ControlConnection {
   readonly #socket: Socket
   readonly #peer: string
   readonly #reader: MessageReader
-  readonly #onLost: (error: TravertineError) => void
+  readonly #onLost: OnLost
   readonly #heartbeat: HeartbeatOptions
   readonly #timer: NodeJS.Timeout
   #sequence = 0
   /** Heartbeats since something was heard. */
   #silentBeats = 0
+  #isSilent = false
   #isClosed = false
   /** Resolves when the socket is closed, by whomever. */
   readonly closed: Promise<void>
 
   /** @param onLost called once, unless the connection is closed by us */
-  constructor(opened: OpenedSocket, onLost: (error: TravertineError) => void, heartbeat = HEARTBEAT_DEFAULT) {
+  constructor(opened: OpenedSocket, onLost: OnLost, heartbeat = HEARTBEAT_DEFAULT) {
     this.#socket = opened.socket
     this.#peer = opened.peer
     this.#reader = new MessageReader({ peer: opened.peer })
@@ -60,6 +64,7 @@ export class ControlConnection {
   #beat(): void {
     const { intervalMs, timeoutMs } = this.#heartbeat
     if (this.#silentBeats * intervalMs >= timeoutMs) {
+      this.#isSilent = true
       this.#lost(`found ${timeoutMs} ms of silence, expected heartbeats`)
       return
     }
@@ -109,6 +114,6 @@ export class ControlConnection {
     this.#isClosed = true
     clearInterval(this.#timer)
     this.#socket.destroy()
-    this.#onLost(error)
+    this.#onLost(error, this.#isSilent)
   }
 }

@@ -154,6 +154,23 @@ export class Producer implements ReplyHandler {
     })
   }
 
+  /**
+   * The node is going or gone, as its control connection says. Answers that are on their way still count: they travel on
+   * another connection, and may be read later than the good-bye that was sent after them.
+   */
+  leave(cause: TravertineError, graceMs: number): void {
+    if (this.#state === 'ended') return
+    this.#state = 'closing'
+    const refusal = lost(cause)
+    this.#refusal = refusal
+    this.#queue.endAll(() => this.#refusalError(refusal, 'get room in the window'))
+    const timer = setTimeout(() => this.finish(cause), graceMs)
+    void this.drain().then(() => {
+      clearTimeout(timer)
+      this.finish(cause)
+    })
+  }
+
   /** Ends everything that has no answer. `cause` is undefined where the application has closed the channel. */
   finish(cause: TravertineError | undefined): void {
     if (this.#state === 'ended') return

@@ -37,9 +37,23 @@ export function fullConfig(config: NodeConfig): FullConfig {
     onLog: config.onLog ?? (() => undefined),
   }
   const invalid = (key: string, found: unknown, expected: string): TravertineError =>
-    new TravertineError('CONFIG_INVALID', `Cannot start a node: found ${key} ${String(found)}, expected ${expected}`, { where: { key } })
+    new TravertineError('CONFIG_INVALID', `Cannot start a node: found ${key} ${String(found)}, expected ${expected}`, {
+      where: { key },
+    })
   if (full.directory === '') throw invalid('directory', '""', 'a path')
-  if (!Number.isInteger(full.port) || full.port < 0 || full.port > 65_535) throw invalid('port', full.port, '0 to 65535')
-  if (!Number.isInteger(full.segmentsAhead) || full.segmentsAhead < 1 || full.segmentsAhead > 1024) throw invalid('segmentsAhead', full.segmentsAhead, '1 to 1024')
+  if (!Number.isInteger(full.port) || full.port < 0 || full.port > 65_535)
+    throw invalid('port', full.port, '0 to 65535')
+  if (!Number.isInteger(full.segmentsAhead) || full.segmentsAhead < 1 || full.segmentsAhead > 1024)
+    throw invalid('segmentsAhead', full.segmentsAhead, '1 to 1024')
   return full
+}
+
+/** The log channels take the ports behind `port`, and there are no more than 65535. @throws CONFIG_INVALID */
+export function checkPorts({ port }: FullConfig, channels: number): void {
+  if (port === 0 || port + channels <= 65_535) return
+  throw new TravertineError(
+    'CONFIG_INVALID',
+    `Cannot start a node: found port ${port}, expected at most ${65_535 - channels}: its ${channels} log channels listen behind it`,
+    { where: { key: 'port' } },
+  )
 }

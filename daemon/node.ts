@@ -11,12 +11,12 @@ import { lockDirectory } from '../wal/directory-lock.ts'
 import { readManifest } from '../wal/manifest.ts'
 import { NodeDisk } from '../wal/node-disk.ts'
 import { JobPool } from './io/job-pool.ts'
-import { type LogLine, type NodeConfig, fullConfig } from './node-config.ts'
+import { checkPorts, fullConfig, type LogLine, type NodeConfig } from './node-config.ts'
 import type { NodeStatus } from './node-status.ts'
 import { openLog } from './open-log.ts'
 import { RunningNode } from './running-node.ts'
 
-export { initNode, type InitOptions } from './init-node.ts'
+export { type InitOptions, initNode } from './init-node.ts'
 export type { LogLine, NodeConfig, NodeStatus }
 
 /** A node that is up. */
@@ -40,7 +40,8 @@ export interface TravertineNode {
  */
 export async function startNode(config: NodeConfig): Promise<TravertineNode> {
   const full = fullConfig({ ...config, directory: resolve(config.directory) })
-  readManifest(new NodeDisk(), full.directory) // says what is wrong with the directory before a lock file is made in it
+  // says what is wrong with the directory before a lock file is made in it
+  checkPorts(full, readManifest(new NodeDisk(), full.directory).channels)
   const lock = lockDirectory(full.directory)
   const pool = new JobPool()
   try {

@@ -16,7 +16,11 @@ export interface OpenLog {
   /** Only on a master. */
   readonly mastership: Mastership | undefined
   /** What a replica knows of its epochs. */
-  readonly whole: { readonly whole: bigint; readonly heldThrough: readonly bigint[]; readonly seals: readonly FoundSeal[] }
+  readonly whole: {
+    readonly whole: bigint
+    readonly heldThrough: readonly bigint[]
+    readonly seals: readonly FoundSeal[]
+  }
   /** Bytes cut off and kept in divergent/. */
   readonly divergentBytes: number
 }
@@ -25,9 +29,15 @@ export interface OpenLog {
 export async function openLog(pool: JobPool, directory: string, manifest: Manifest): Promise<OpenLog> {
   const { clusterId, nodeId, history } = manifest
   const scans = await Promise.all(
-    Array.from({ length: manifest.channels }, (_, channel) => pool.run('recoverChannel', { directory, channel, clusterId, nodeId, history })),
+    Array.from({ length: manifest.channels }, (_, channel) =>
+      pool.run('recoverChannel', { directory, channel, clusterId, nodeId, history }),
+    ),
   )
-  const whole = { whole: wholeOfScans(manifest, scans).lastWhole, heldThrough: scans.map((s) => s.heldThrough), seals: scans.flatMap((s) => s.seals) }
+  const whole = {
+    whole: wholeOfScans(manifest, scans).lastWhole,
+    heldThrough: scans.map((s) => s.heldThrough),
+    seals: scans.flatMap((s) => s.seals),
+  }
   if (manifest.role === 'replica') {
     await Promise.all(scans.map((scan) => pool.run('rewriteTail', { directory, scan })))
     return { manifest, ends: scans.map((scan) => scan.end), mastership: undefined, whole, divergentBytes: 0 }
@@ -48,4 +58,3 @@ function randomTag(): number {
 }
 
 const sum = (numbers: readonly number[]): number => numbers.reduce((a, b) => a + b, 0)
-

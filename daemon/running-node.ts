@@ -86,11 +86,16 @@ export class RunningNode {
       throw error
     }
     this.#core = this.#createCore()
+    this.#tick() // the first client is told the watermarks as they are
     this.#ticker = setInterval(() => this.#tick(), TICK_MS)
     this.#watch.check()
     const { divergentBytes } = this.#log
-    if (divergentBytes > 0) this.#say('info', `${divergentBytes} bytes of epochs that were never answered are kept in divergent/`)
-    this.#say('info', `${this.#manifest.role} listens on ${this.#config.host}:${this.port}, log channels on ${this.logPorts.join(', ')}`)
+    if (divergentBytes > 0)
+      this.#say('info', `${divergentBytes} bytes of epochs that were never answered are kept in divergent/`)
+    this.#say(
+      'info',
+      `${this.#manifest.role} listens on ${this.#config.host}:${this.port}, log channels on ${this.logPorts.join(', ')}`,
+    )
   }
 
   shutdown(): void {
@@ -151,7 +156,10 @@ export class RunningNode {
         doorbell: this.#doorbells[channel]!, // one per end
         whole: this.#wholeMemory,
       })),
-      master: mastership === undefined || this.#board === undefined ? undefined : { board: this.#board.handle, term: mastership.term },
+      master:
+        mastership === undefined || this.#board === undefined
+          ? undefined
+          : { board: this.#board.handle, term: mastership.term },
       onMessage: (channel, message) => this.#fromChannel(channel, message),
       onFailure: (error) => this.#fail(error),
     })
@@ -177,7 +185,12 @@ export class RunningNode {
     const facts = { clusterId, nodeId, channels, logPorts: this.logPorts, address: `${this.#config.host}:${this.port}` }
     const { mastership, ends } = this.#log
     if (mastership === undefined) return new ReplicaCore(facts, this.#manifest)
-    return new MasterCore({ facts: { ...facts, term: mastership.term }, history: this.#manifest.history, members, ends })
+    return new MasterCore({
+      facts: { ...facts, term: mastership.term },
+      history: this.#manifest.history,
+      members,
+      ends,
+    })
   }
 
   #step(event: Event): void {
@@ -206,13 +219,25 @@ export class RunningNode {
       case 'openRow':
         return effect.resume.forEach((resume, channel) => {
           const { row, session, peerSession, secret, host } = effect
-          this.#threads.send(channel, { type: 'openRow', row, session, peerSession, secret, host, port: effect.ports[channel]!, resume }) // as many ports as positions: the core has checked
+          this.#threads.send(channel, {
+            type: 'openRow',
+            row,
+            session,
+            peerSession,
+            secret,
+            host,
+            port: effect.ports[channel]!,
+            resume,
+          }) // as many ports as positions: the core has checked
         })
       case 'closeRow':
         return this.#threads.sendAll(effect)
       case 'adopt': {
         const { connection, history } = effect
-        void this.#adopt(history).then((result) => this.#step({ type: 'adopted', connection, result }), (thrown: unknown) => this.#fail(asError(thrown)))
+        void this.#adopt(history).then(
+          (result) => this.#step({ type: 'adopted', connection, result }),
+          (thrown: unknown) => this.#fail(asError(thrown)),
+        )
         return undefined
       }
       case 'groupCommit':
@@ -238,7 +263,11 @@ export class RunningNode {
       if (cut > 0) {
         this.#whole.restart(history.at(-1)?.baseEpoch ?? 0n)
         this.#publishWhole()
-        this.#say('warn', `${cut} bytes that are not in the master's history were cut off and kept in divergent/`, 'HISTORY_DIVERGED')
+        this.#say(
+          'warn',
+          `${cut} bytes that are not in the master's history were cut off and kept in divergent/`,
+          'HISTORY_DIVERGED',
+        )
       }
       adopted.resume.forEach((position, channel) => {
         this.#threads.send(channel, { type: 'follow', history: adopted.manifest.history, position })
@@ -269,7 +298,11 @@ export class RunningNode {
         return this.#step({ type: 'rowOpen', row: message.row, session: message.session, channel })
       case 'rowDown': {
         const { row, session, error } = message
-        return this.#step(error === undefined ? { type: 'rowDown', row, session, channel } : { type: 'rowDown', row, session, channel, error: fromWireError(error) })
+        return this.#step(
+          error === undefined
+            ? { type: 'rowDown', row, session, channel }
+            : { type: 'rowDown', row, session, channel, error: fromWireError(error) },
+        )
       }
       case 'quiet':
         return this.#quiet?.(message.position, channel)
@@ -277,7 +310,9 @@ export class RunningNode {
         this.#whole.add(message.seals)
         return this.#publishWhole()
       case 'recoveryPoint':
-        return this.#inPool(this.#pool.run('writeRecoveryPoint', { directory: this.#config.directory, point: message.point }))
+        return this.#inPool(
+          this.#pool.run('writeRecoveryPoint', { directory: this.#config.directory, point: message.point }),
+        )
       case 'prepare':
         return this.#prepare(channel, message.base)
       case 'drained':
@@ -301,7 +336,13 @@ export class RunningNode {
   #prepare(channel: number, base: number): void {
     const { directory } = this.#config
     const doorbell = this.#doorbells[channel]! // a channel that speaks has one
-    const work = this.#pool.run('prepareSegment', { directory, channel, base, bytes: this.#manifest.segmentBytes, doorbell })
+    const work = this.#pool.run('prepareSegment', {
+      directory,
+      channel,
+      base,
+      bytes: this.#manifest.segmentBytes,
+      doorbell,
+    })
     let failed = true
     this.#inPool(
       work
@@ -327,7 +368,12 @@ export class RunningNode {
     const board = this.#board
     if (board !== undefined) {
       const closed = board.shownEpoch(board.open() - 1n)
-      this.#step({ type: 'watermarks', closed, stored: board.shownEpoch(board.stored()), propagated: board.shownEpoch(board.propagated()) })
+      this.#step({
+        type: 'watermarks',
+        closed,
+        stored: board.shownEpoch(board.stored()),
+        propagated: board.shownEpoch(board.propagated()),
+      })
     }
     this.#step({ type: 'tick' })
   }

@@ -89,7 +89,7 @@ export interface Messages {
 export type MessageType = keyof Messages
 export type Message<T extends MessageType = MessageType> = { [K in T]: { readonly type: K } & Readonly<Messages[K]> }[T]
 
-export type FieldKind =
+type FieldKind =
   | 'u32'
   | 'u53'
   | 'u64'

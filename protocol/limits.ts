@@ -32,6 +32,8 @@ export const FLUSH_BYTES_LIMIT = 4 * MIB
 export const SENDER_QUEUE_BYTES_LIMIT = 32 * MIB
 /** Bytes a sender reads from the files in one go when it catches up. */
 export const SENDER_READ_BYTES = 1 * MIB
+/** Unsent bytes of replies at which a client that does not read them, or of messages at which any peer, is cut off. */
+export const UNREAD_BYTES_LIMIT = 4 * MIB
 /** Bytes a client keeps in flight on one channel before `ready()` and `end()` make the application wait. */
 export const CLIENT_WINDOW_BYTES = 16 * MIB
 /** Unanswered bytes at which `end()` refuses: only an application that never awaits `ready()` gets there. */
@@ -50,6 +52,8 @@ export const CLIENT_EARLY_FLUSH_BYTES = 64 * KIB
 export const CLIENT_SWEEP_MS_MIN = 10
 /** Longest deadline of a call: a timer's limit, 24 days. */
 export const CLIENT_DEADLINE_MS_LIMIT = 2_147_483_647
+/** After the end of its control connection a client still listens for answers on their way, on log connections. */
+export const CLIENT_GOODBYE_MS = 1_000
 /** Times `connect` follows "the master is over there": a node that has just lost its mastership may still point away. */
 export const CLIENT_REDIRECT_COUNT_LIMIT = 3
 /** Addresses given to one `connect`. */
@@ -74,6 +78,8 @@ export const HEARTBEAT_INTERVAL_MS = 500
 export const HEARTBEAT_TIMEOUT_MS = 3_000
 export const RECONNECT_MS_MIN = 50
 export const RECONNECT_MS_MAX = 2_000
+/** Time a peer has to take our last words and close its side; then the socket is destroyed. */
+export const LINGER_MS_MAX = 5_000
 /** Drain at shutdown; after it connections are cut. */
 export const DRAIN_MS_MAX = 10_000
 /** Deadline of a client call unless the application says otherwise. */

@@ -12,19 +12,21 @@ import { type LogEntry, readLog } from './read-log.ts'
 /** @returns the number of entries found; all of them are equal. @throws HISTORIES_DIFFER, LOG_DAMAGED */
 export function compareWithLog(directory: string, sent: readonly SentSession[]): number {
   const log = readLog({ directory, ignoreRecoveryPoint: true })
-  const expected = log.manifest.channels === 0 ? [] : cursors(log.manifest.channels, sent)
+  const expected = cursors(log.manifest.channels, sent)
   let entries = 0
   for (const found of log.entries()) {
     expected[found.channel]?.take(found, directory)
     entries++
   }
-  for (const [channel, cursor] of expected.entries()) {
-    const missing = cursor.rest()
+  // a channel that ends too early ends the whole epochs of all: it is the one to name
+  const broken = log.scans.filter((scan) => scan.tail === 'torn-tail').map((scan) => scan.channel)
+  for (const channel of [...broken, ...(log.missing?.channels ?? []), ...expected.keys()]) {
+    const missing = expected[channel]?.rest()
     if (missing === undefined) continue
     throw differ(
-      `channel ${channel} ends at epoch ${log.whole} without ${missing.count} entries`,
+      `no valid frame of channel ${channel} after epoch ${log.whole}, where ${missing.count} entries are missing`,
       `${nameOf(missing.first)} next`,
-      { file: directory, channel, offset: log.cuts[channel] ?? 0 },
+      { file: directory, channel, offset: log.scans[channel]?.end ?? 0 },
     )
   }
   return entries

@@ -4,7 +4,7 @@
  * Their terms may be gone from the history, so a frame counts by its CRCs and its position alone.
  */
 import { asError, TravertineError } from '../protocol/errors.ts'
-import { decodeHeader, FRAME_HEADER_BYTES, headerSeed } from '../protocol/frame.ts'
+import { decodeHeader, headerSeed } from '../protocol/frame.ts'
 import { FrameReader } from '../protocol/frame-reader.ts'
 import { channelId } from '../protocol/ids.ts'
 import { MIB } from '../protocol/limits.ts'
@@ -46,21 +46,22 @@ export function listDivergent(disk: Disk, directory: string): DivergentFile[] {
   )
 }
 
-/** Calls `visit` for each frame. A frame is a view that is valid during the call only. @throws LOG_DAMAGED, FRAME_... */
-export function eachDivergentFrame(
+/** A frame is a view that stays as it is. @throws LOG_DAMAGED, FRAME_... */
+export function* eachDivergentFrame(
   { disk, manifest }: { readonly disk: Disk; readonly manifest: Manifest },
   { file, channel, from }: DivergentFile,
-  visit: (frame: ScannedFrame) => void,
-): void {
-  if (channel >= manifest.channels)
+): Generator<ScannedFrame, void, undefined> {
+  if (channel >= manifest.channels) {
     throw damaged(file, channel, from, `a file of channel ${channel}, expected less than ${manifest.channels}`)
+  }
   let position = from
+  let frames: ScannedFrame[] = []
   const reader = new FrameReader(headerSeed(manifest.clusterId, channelId(channel)), { file, channel })
   const sink = (buffer: Buffer, at: number, bytes: number): void => {
     const header = decodeHeader(buffer, at)
     if (header.position !== position) throw damaged(file, channel, position, `a frame of position ${header.position}`)
     const end = position + bytes
-    visit({ header, frame: buffer.subarray(at, at + FRAME_HEADER_BYTES + header.bodyLength), position, end })
+    frames.push({ header, frame: buffer.subarray(at, at + bytes), position, end })
     position = end
   }
   const handle = disk.open(file, 'read')
@@ -70,15 +71,26 @@ export function eachDivergentFrame(
       const chunk = Buffer.alloc(Math.min(MIB, total - at))
       const got = handle.read(chunk, at)
       if (got === 0) break
-      reader.push(chunk.subarray(0, got), sink)
+      frames = []
+      const fault = attempt(() => reader.push(chunk.subarray(0, got), sink))
+      yield* frames // those before the fault are good
+      if (fault !== undefined) throw atPosition(fault, { file, channel, position })
       at += got
     }
-    if (reader.pendingBytes > 0)
+    if (reader.pendingBytes > 0) {
       throw damaged(file, channel, position, `${reader.pendingBytes} bytes at its end that are no whole frame`)
-  } catch (thrown) {
-    throw atPosition(asError(thrown), { file, channel, position })
+    }
   } finally {
     handle.close()
+  }
+}
+
+function attempt(act: () => void): Error | undefined {
+  try {
+    act()
+    return undefined
+  } catch (thrown) {
+    return asError(thrown)
   }
 }
 

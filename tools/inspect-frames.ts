@@ -24,6 +24,8 @@ export interface ListOptions {
   /** Objects instead of lines for people. */
   readonly json: boolean
   readonly print: (line: string | object) => void
+  /** Resolves when there is room for more lines. */
+  readonly room: () => Promise<void>
 }
 
 export interface ListResult {
@@ -33,12 +35,14 @@ export interface ListResult {
   readonly errors: readonly TravertineError[]
 }
 
-export function listFrames(options: ListOptions): ListResult {
+/** Waits for whoever reads the lines. */
+export function listFrames(options: ListOptions): Promise<ListResult> {
   return new Listing(options).run()
 }
 
 /** Ends a listing from within; nothing is wrong. */
 const ENOUGH = Symbol('enough')
+const LINES_PER_WAIT = 256
 
 class Listing {
   readonly #options: ListOptions
@@ -49,13 +53,14 @@ class Listing {
     this.#options = options
   }
 
-  run(): ListResult {
+  async run(): Promise<ListResult> {
     const { report, channel: only } = this.#options
     const isWanted = ({ channel }: { readonly channel: number }): boolean => only === undefined || channel === only
     try {
-      for (const { channel, wholeEnd } of report.channels.filter(isWanted))
-        this.#attempt(() => this.#channel(channel, wholeEnd))
-      for (const file of report.divergent.filter(isWanted)) this.#attempt(() => this.#divergent(file))
+      for (const { channel, wholeEnd } of report.channels.filter(isWanted)) {
+        await this.#attempt(() => this.#channel(channel, wholeEnd))
+      }
+      for (const file of report.divergent.filter(isWanted)) await this.#attempt(() => this.#divergent(file))
       return { isCut: false, errors: this.#errors }
     } catch (thrown) {
       if (thrown !== ENOUGH) throw thrown
@@ -63,11 +68,11 @@ class Listing {
     }
   }
 
-  #channel(channel: number, wholeEnd: number | undefined): void {
+  async #channel(channel: number, wholeEnd: number | undefined): Promise<void> {
     const { disk, report } = this.#options
     const { directory, manifest } = report
     const walk = new ChannelWalk({ disk, directory, manifest, channel })
-    const limit = walk.capacityEnd()
+    const limit = walk.capacityEnd() // a running node may write faster than we read
     let epoch = 0n
     try {
       for (let step = walk.next(); step !== undefined && walk.position <= limit; step = walk.next()) {
@@ -78,57 +83,63 @@ class Listing {
         const { frame } = step
         if (frame.header.kind !== FrameKind.MARK) epoch = frame.header.epoch // a MARK stays with what stands before it
         if (epoch < this.#options.fromEpoch) continue
-        this.#show({ channel, frame, beyond: wholeEnd !== undefined && frame.position >= wholeEnd })
+        await this.#show({ channel, frame, beyond: wholeEnd !== undefined && frame.position >= wholeEnd })
       }
     } finally {
       walk.close()
     }
   }
 
-  #divergent(divergent: DivergentFile): void {
+  async #divergent(divergent: DivergentFile): Promise<void> {
     const { disk, report, fromEpoch, json, print } = this.#options
-    if (!json) print(`cut off by term ${divergent.before}: ${divergent.file}`)
-    eachDivergentFrame({ disk, manifest: report.manifest }, divergent, (frame) => {
-      if (frame.header.kind !== FrameKind.MARK && frame.header.epoch < fromEpoch) return
-      this.#show({ channel: divergent.channel, frame, beyond: false, file: divergent.file })
-    })
+    const { channel, file, before } = divergent
+    if (!json) print(`cut off by term ${before}: ${file}`)
+    let epoch = 0n
+    for (const frame of eachDivergentFrame({ disk, manifest: report.manifest }, divergent)) {
+      if (frame.header.kind !== FrameKind.MARK) epoch = frame.header.epoch
+      if (epoch >= fromEpoch) await this.#show({ channel, frame, beyond: false, file })
+    }
   }
 
-  #show(what: {
-    readonly channel: number
-    readonly frame: ScannedFrame
-    readonly beyond: boolean
-    readonly file?: string
-  }): void {
+  async #show(what: Shown): Promise<void> {
     const { frames, entries, json, print } = this.#options
     const { channel, frame, beyond, file } = what
     const marks = { ...(beyond ? { beyond } : {}), ...(file === undefined ? {} : { divergent: file }) }
     if (frames) {
-      this.#count()
+      await this.#count()
       print(json ? { frame: { channel, ...frameFields(frame), ...marks } } : frameLine(channel, frame, beyond))
     }
     const { kind, epoch } = frame.header
     if (!entries || kind !== FrameKind.ENTRIES) return
     let index = 0
     for (const entry of entriesOf(frame, channel)) {
-      this.#count()
+      await this.#count()
       const place = { channel, position: frame.position, epoch, index: index++ }
       print(json ? { entry: { ...entryFields(place, entry), ...marks } } : entryLine(place, entry, beyond))
     }
   }
 
-  #count(): void {
+  async #count(): Promise<void> {
     if (this.#shown === this.#options.limit) throw ENOUGH
     this.#shown++
+    if (this.#shown % LINES_PER_WAIT === 0) await this.#options.room()
   }
 
-  #attempt(act: () => void): void {
+  async #attempt(act: () => Promise<void>): Promise<void> {
     try {
-      act()
+      await act()
     } catch (thrown) {
       if (thrown === ENOUGH) throw thrown
       if (!(thrown instanceof TravertineError)) throw asError(thrown)
       this.#errors.push(thrown)
     }
   }
+}
+
+interface Shown {
+  readonly channel: number
+  readonly frame: ScannedFrame
+  readonly beyond: boolean
+  /** The divergent file that it lies in. */
+  readonly file?: string
 }

@@ -5,7 +5,7 @@
  * exit code says so; everything else is shown all the same.
  */
 import { resolve } from 'node:path'
-import { type Command, InvalidArgumentError } from 'commander'
+import { type Command, InvalidArgumentError, Option } from 'commander'
 import { TravertineError, toWireError } from '../protocol/errors.ts'
 import { CHANNEL_COUNT_LIMIT, KIB, MIB } from '../protocol/limits.ts'
 import { NodeDisk } from '../wal/node-disk.ts'
@@ -13,7 +13,7 @@ import { newCommand, path, wholeNumber } from './command-line.ts'
 import { ExitCode, exitCodeOf } from './exit-codes.ts'
 import { type ListResult, listFrames } from './inspect-frames.ts'
 import { type InspectedChannel, type InspectReport, inspectDirectory } from './inspect-report.ts'
-import { type Colours, coloursOf, errorText, printJson, printLine, say } from './output.ts'
+import { type Colours, coloursOf, errorText, outputRoom, printJson, printLine, say } from './output.ts'
 
 interface Options {
   readonly channel?: number
@@ -45,12 +45,16 @@ export function inspectCommand(): Command {
     .option('--channel <number>', 'only this channel', wholeNumber(0, CHANNEL_COUNT_LIMIT - 1))
     .option('--frames', 'show the frames of the log')
     .option('--entries', 'show the entries of the log')
-    .option('--from <epoch>', 'begin with the frames of this epoch', epochNumber, 0n)
+    .addOption(
+      new Option('--from <epoch>', 'begin with the frames of this epoch')
+        .argParser(epochNumber)
+        .default(0n, 'the oldest'),
+    )
     .option('--limit <number>', 'frames and entries at most', wholeNumber(1, Number.MAX_SAFE_INTEGER), LIMIT_DEFAULT)
     .action(inspect)
 }
 
-function inspect(given: string, options: Options): void {
+async function inspect(given: string, options: Options): Promise<void> {
   const disk = new NodeDisk()
   const report = inspectDirectory(disk, resolve(given))
   const { channel, json } = options
@@ -67,7 +71,7 @@ function inspect(given: string, options: Options): void {
   const shown = { ...report, channels: report.channels.filter((c) => channel === undefined || c.channel === channel) }
   if (json !== true) printReport(shown, coloursOf(process.stdout))
   const list: ListResult = wantsList(options)
-    ? listFrames({
+    ? await listFrames({
         disk,
         report,
         channel,
@@ -77,6 +81,7 @@ function inspect(given: string, options: Options): void {
         limit: options.limit,
         json: json === true,
         print: (line) => (typeof line === 'string' ? printLine(line) : printJson(line)),
+        room: outputRoom,
       })
     : { isCut: false, errors: [] }
   const errors = distinct([...shown.channels.flatMap(({ error }) => error ?? []), ...list.errors])

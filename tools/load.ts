@@ -54,7 +54,7 @@ export function loadCommand(): Command {
       '--key <field>',
       'field whose value becomes the key: a text or a number. With lines: the number of the line',
     )
-    .option('--storage <number>', 'storage id to write to', storageId, 1n)
+    .addOption(new Option('--storage <number>', 'storage id to write to').argParser(storageId).default(1n, '1'))
     .addOption(
       new Option('--level <level>', 'what counts as acknowledged')
         .choices(['stored', 'propagated'])

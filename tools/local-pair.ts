@@ -57,8 +57,12 @@ export class LocalPair {
     return Promise.race(this.#processes.map((process) => process.ended))
   }
 
-  /** The master first: while it drains, its replica has to answer. */
+  /**
+   * The master first: while it drains, its replica has to answer. Without its replica it would wait for what cannot come:
+   * then it is killed, and what it has answered is on its disk as it always is.
+   */
   async stop(): Promise<void> {
+    if (this.#processes.some((process) => process.hasEnded)) this.kill()
     for (const process of [...this.#processes].reverse()) await process.stop()
   }
 

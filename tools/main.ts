@@ -13,7 +13,7 @@ import { EXIT_CODE_MEANINGS, ExitCode, exitCodeOf } from './exit-codes.ts'
 import { initCommand } from './init.ts'
 import { inspectCommand } from './inspect.ts'
 import { loadCommand } from './load.ts'
-import { reportError, watchBrokenPipe } from './output.ts'
+import { outputDone, reportError, watchBrokenPipe } from './output.ts'
 import { runCommand } from './run.ts'
 import { upCommand } from './up.ts'
 import { verifyCommand } from './verify.ts'
@@ -76,5 +76,6 @@ function packageVersion(): string {
 }
 
 watchBrokenPipe()
-// output to pipes, files and terminals is synchronous, so nothing is cut off; a handle left open cannot keep us here
-process.exit(await main(process.argv.slice(2)))
+const exitCode = await main(process.argv.slice(2))
+await outputDone() // a full pipe takes the rest later; without this it would be cut off
+process.exit(exitCode) // a handle left open cannot keep us here

@@ -62,6 +62,10 @@ export class NodeProcess {
     return this.#child.pid ?? 0
   }
 
+  get hasEnded(): boolean {
+    return this.#hasEnded
+  }
+
   /** @throws why it cannot run, as it said itself */
   ready(): Promise<ReadyLine> {
     const failed = this.ended.then((error): never => {

@@ -7,6 +7,7 @@
  *
  * Colours only where a terminal is behind the stream, and never where NO_COLOR is set.
  */
+import { once } from 'node:events'
 import picocolors from 'picocolors'
 import { asError, TravertineError, toWireError, type WireError } from '../protocol/errors.ts'
 import { ExitCode } from './exit-codes.ts'
@@ -44,6 +45,26 @@ export function printLine(text: string): void {
 export function printJson(value: object): void {
   process.stdout.write(`${jsonText(value)}\n`)
 }
+
+/** Long results wait for their reader with this now and then, or they would all gather in memory. */
+export async function outputRoom(): Promise<void> {
+  if (process.stdout.writableNeedDrain) await once(process.stdout, 'drain')
+}
+
+/**
+ * Resolves when everything printed so far has left this process, or nobody wants it any more. Results wait for a slow
+ * reader as long as it takes; notes do not: a node must be able to end though nobody empties the pipe of its log.
+ */
+export async function outputDone(): Promise<void> {
+  const notesLimit = new Promise<void>((resolve) => setTimeout(resolve, NOTES_WAIT_MS_MAX))
+  await Promise.all([written(process.stdout), Promise.race([written(process.stderr), notesLimit])])
+  await new Promise((resolve) => setImmediate(resolve)) // a broken pipe is reported a moment after the write
+}
+
+const NOTES_WAIT_MS_MAX = 1_000
+
+const written = (stream: NodeJS.WriteStream): Promise<void> =>
+  new Promise((resolve) => stream.write('', () => resolve()))
 
 /** A note beside the results. */
 export function say(text: string): void {

@@ -33,7 +33,7 @@ export function nextLines(
     `  data in ${workspace.directory} (${fate})`,
     '',
     'What to try next, in another terminal:',
-    `  printf 'hello\\nworld\\n' | ${travertine} load --address ${master.address} --level propagated -`,
+    `  printf 'hello\\nworld\\n' | ${travertine} load - --format lines --address ${master.address}`,
     `  ${travertine} inspect ${replica.directory}`,
     `  ${travertine} verify ${replica.directory}`,
     `  ${travertine} verify --compare ${master.directory} ${replica.directory}`,

@@ -248,8 +248,11 @@ class LogCheck {
   #checkDivergent(): number {
     const { disk, directory } = this.#options
     const files = listDivergent(disk, directory)
-    for (const file of files)
-      this.#attempt(() => eachDivergentFrame({ disk, manifest: this.#manifest }, file, () => undefined))
+    for (const file of files) {
+      this.#attempt(() => {
+        for (const frame of eachDivergentFrame({ disk, manifest: this.#manifest }, file)) void frame
+      })
+    }
     return files.length
   }
 

@@ -5,7 +5,7 @@
  * next are not refused by a thread that has not heard of it yet.
  */
 import { type Message, negotiateVersion } from '../../protocol/control-message.ts'
-import { type ConnectionId, type Effect } from './events.ts'
+import type { ConnectionId, Effect } from './events.ts'
 import { checkCluster, type MasterFacts } from './node-facts.ts'
 
 interface ClientSession {

@@ -12,6 +12,7 @@ export interface ConnectionState {
   readonly secret: Uint8Array
   /** Row of the replica that this node has dialled; undefined for connections that came in. */
   readonly row: number | undefined
+  readonly since: number
   heardAt: number
   inSession: boolean
 }
@@ -19,8 +20,9 @@ export interface ConnectionState {
 export class Connections {
   readonly #states = new Map<ConnectionId, ConnectionState>()
 
-  add(connection: ConnectionId, state: Omit<ConnectionState, 'inSession'>): void {
-    this.#states.set(connection, { ...state, inSession: false })
+  /** A connection that this node has dialled is in a session from its first byte on: adopting a history may take long. */
+  add(connection: ConnectionId, state: Omit<ConnectionState, 'inSession' | 'since' | 'heardAt'>, now: number): void {
+    this.#states.set(connection, { ...state, since: now, heardAt: now, inSession: state.row !== undefined })
   }
 
   get(connection: ConnectionId): ConnectionState | undefined {
@@ -47,8 +49,9 @@ export class Connections {
   expired(now: number): { readonly connection: ConnectionId; readonly handshake: boolean }[] {
     const found: { connection: ConnectionId; handshake: boolean }[] = []
     for (const [connection, state] of this.#states) {
-      const limit = state.inSession ? HEARTBEAT_TIMEOUT_MS : HANDSHAKE_MS_MAX
-      if (now - state.heardAt > limit) found.push({ connection, handshake: !state.inSession })
+      // before the session whatever is said buys no time: else a peer could stay for ever without saying what it wants
+      const late = state.inSession ? now - state.heardAt > HEARTBEAT_TIMEOUT_MS : now - state.since > HANDSHAKE_MS_MAX
+      if (late) found.push({ connection, handshake: !state.inSession })
     }
     return found
   }

@@ -5,22 +5,35 @@
  * the core gives out. Time is an argument of `step`, in milliseconds of a monotonic clock. Random bytes come in with the
  * event that needs them.
  */
-import type { TravertineError, WireError } from '../../protocol/errors.ts'
+
 import type { Message } from '../../protocol/control-message.ts'
+import type { TravertineError, WireError } from '../../protocol/errors.ts'
 import type { KnownTerms, TermHistory } from '../../wal/term-history.ts'
 
 export type ConnectionId = number
 
 export type Event =
   /** A control connection came in, or one that was dialled is up (`row` is set). */
-  | { readonly type: 'connected'; readonly connection: ConnectionId; readonly peer: string; readonly secret: Uint8Array; readonly row?: number }
+  | {
+      readonly type: 'connected'
+      readonly connection: ConnectionId
+      readonly peer: string
+      readonly secret: Uint8Array
+      readonly row?: number
+    }
   | { readonly type: 'dialFailed'; readonly row: number; readonly error: TravertineError }
   | { readonly type: 'message'; readonly connection: ConnectionId; readonly message: Message }
   | { readonly type: 'closed'; readonly connection: ConnectionId; readonly error?: TravertineError }
   /** All channel threads know the session's secret. */
   | { readonly type: 'sessionReady'; readonly session: bigint }
   /** A channel thread streams to the replica of this row / has stored UNKNOWN for it. */
-  | { readonly type: 'rowOpen' | 'rowDown'; readonly row: number; readonly session: bigint; readonly channel: number; readonly error?: TravertineError }
+  | {
+      readonly type: 'rowOpen' | 'rowDown'
+      readonly row: number
+      readonly session: bigint
+      readonly channel: number
+      readonly error?: TravertineError
+    }
   /** The replica's channel threads are quiet, and the history with its cut is durable; or why not. */
   | { readonly type: 'adopted'; readonly connection: ConnectionId; readonly result: AdoptedHistory | TravertineError }
   | { readonly type: 'watermarks'; readonly closed: bigint; readonly stored: bigint; readonly propagated: bigint }
@@ -40,9 +53,23 @@ export type Effect =
   /** Sends what was queued, then closes. */
   | { readonly type: 'close'; readonly connection: ConnectionId }
   | { readonly type: 'dial'; readonly row: number; readonly address: string }
-  | { readonly type: 'registerSession'; readonly session: bigint; readonly secret: Uint8Array; readonly kind: 'client' | 'replication' }
+  | {
+      readonly type: 'registerSession'
+      readonly session: bigint
+      readonly secret: Uint8Array
+      readonly kind: 'client' | 'replication'
+    }
   | { readonly type: 'forgetSession'; readonly session: bigint }
-  | { readonly type: 'openRow'; readonly row: number; readonly session: bigint; readonly peerSession: bigint; readonly secret: Uint8Array; readonly host: string; readonly ports: readonly number[]; readonly resume: readonly number[] }
+  | {
+      readonly type: 'openRow'
+      readonly row: number
+      readonly session: bigint
+      readonly peerSession: bigint
+      readonly secret: Uint8Array
+      readonly host: string
+      readonly ports: readonly number[]
+      readonly resume: readonly number[]
+    }
   | { readonly type: 'closeRow'; readonly row: number; readonly session: bigint }
   | { readonly type: 'adopt'; readonly connection: ConnectionId; readonly history: TermHistory }
   | { readonly type: 'groupCommit'; readonly epoch: bigint }

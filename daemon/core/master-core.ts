@@ -3,6 +3,8 @@
  *
  * The commit path does not run through here: the core only says who may open log connections and which rows are up.
  */
+
+import type { Message } from '../../protocol/control-message.ts'
 import { TravertineError, toWireError } from '../../protocol/errors.ts'
 import { DRAIN_MS_MAX } from '../../protocol/limits.ts'
 import type { Member } from '../../wal/manifest.ts'
@@ -11,7 +13,6 @@ import { ClientSessions, type Watermarks } from './client-sessions.ts'
 import { Connections } from './connections.ts'
 import type { ConnectionId, Core, Effect, Event } from './events.ts'
 import { errorMessage } from './events.ts'
-import type { Message } from '../../protocol/control-message.ts'
 import { type MasterFacts, unexpected } from './node-facts.ts'
 import { ReplicationSession } from './replication-session.ts'
 
@@ -50,9 +51,16 @@ export class MasterCore implements Core {
   }
 
   step(now: number, event: Event): readonly Effect[] {
+    const effects = this.#handle(now, event)
+    // a connection that we close says nothing any more, not even `closed`
+    for (const effect of effects) if (effect.type === 'close') this.#connections.remove(effect.connection)
+    return effects
+  }
+
+  #handle(now: number, event: Event): readonly Effect[] {
     switch (event.type) {
       case 'connected':
-        this.#connections.add(event.connection, { peer: event.peer, secret: event.secret, row: event.row, heardAt: now })
+        this.#connections.add(event.connection, { peer: event.peer, secret: event.secret, row: event.row }, now)
         return event.row === undefined ? [] : this.#replica(event.row).connected(event.connection)
       case 'dialFailed':
         return this.#replica(event.row).dialFailed(now, event.error)
@@ -100,11 +108,7 @@ export class MasterCore implements Core {
     const state = this.#connections.heard(connection, now)
     if (state === undefined) return []
     try {
-      if (state.row !== undefined) {
-        const effects = this.#replica(state.row).message(now, message, hostOf(state.peer))
-        if (message.type === 'session_begin_ok') state.inSession = true
-        return effects
-      }
+      if (state.row !== undefined) return this.#replica(state.row).message(now, message, hostOf(state.peer))
       return this.#clientMessage(connection, message)
     } catch (error) {
       if (!(error instanceof TravertineError)) throw error
@@ -117,7 +121,8 @@ export class MasterCore implements Core {
     if (state === undefined) return []
     switch (message.type) {
       case 'client_hello':
-        if (this.#stopAt !== undefined) throw new TravertineError('SHUTTING_DOWN', 'Cannot begin a session: the node is shutting down')
+        if (this.#stopAt !== undefined)
+          throw new TravertineError('SHUTTING_DOWN', 'Cannot begin a session: the node is shutting down')
         if (state.inSession) throw unexpected(message, 'in a session that has begun')
         state.inSession = true
         return this.#clients.hello(connection, message, this.#nextSession(), state.secret)
@@ -126,9 +131,13 @@ export class MasterCore implements Core {
       case 'session_end':
         return [{ type: 'close', connection }, ...this.#forget(connection)]
       case 'session_begin':
-        throw new TravertineError('MESSAGE_UNEXPECTED', 'Cannot follow a master: found session_begin, but this node is master itself', {
-          hint: 'a member address of the sender points at a master; check its members',
-        })
+        throw new TravertineError(
+          'MESSAGE_UNEXPECTED',
+          'Cannot follow a master: found session_begin, but this node is master itself',
+          {
+            hint: 'a member address of the sender points at a master; check its members',
+          },
+        )
       default:
         throw unexpected(message, 'from a client')
     }
@@ -162,7 +171,8 @@ export class MasterCore implements Core {
       if (handshake) effects.push({ type: 'send', connection, message: errorMessage(toWireError(error)) })
       effects.push({ type: 'close', connection }, ...this.#closed(now, connection, error))
     }
-    if (this.#stopAt === undefined) for (const replica of this.#replicas) effects.push(...replica.tick(now))
+    // while draining too: what is in flight waits for the replicas, and a silent master would lose them
+    for (const replica of this.#replicas) effects.push(...replica.tick(now))
     return effects
   }
 
@@ -173,7 +183,10 @@ export class MasterCore implements Core {
     const dialled = new Set(this.#replicas.map((replica) => replica.connection))
     for (const connection of this.#connections.all()) {
       if (dialled.has(connection)) continue
-      effects.push({ type: 'send', connection, message: { type: 'session_end', reason: 'the node shuts down' } }, { type: 'close', connection })
+      effects.push(
+        { type: 'send', connection, message: { type: 'session_end', reason: 'the node shuts down' } },
+        { type: 'close', connection },
+      )
     }
     return [...effects, { type: 'stop' }]
   }

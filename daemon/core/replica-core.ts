@@ -4,8 +4,10 @@
  * A session_begin is answered when three things are done, in this order: the older session's links are closed in all
  * channel threads; the master's history, with the cut that it implies, is durable; all channel threads know the secret.
  */
-import { TravertineError, toWireError } from '../../protocol/errors.ts'
+
 import { type Message, negotiateVersion } from '../../protocol/control-message.ts'
+import { TravertineError, toWireError } from '../../protocol/errors.ts'
+import { DRAIN_MS_MAX } from '../../protocol/limits.ts'
 import { checkHistory, checkMasterTerm, type KnownTerms } from '../../wal/term-history.ts'
 import { Connections } from './connections.ts'
 import type { AdoptedHistory, ConnectionId, Core, Effect, Event } from './events.ts'
@@ -23,15 +25,22 @@ interface Following {
   resume: readonly number[]
 }
 
+interface SessionRequest {
+  readonly connection: ConnectionId
+  readonly message: Message<'session_begin'>
+}
+
 export class ReplicaCore implements Core {
   readonly #facts: NodeFacts
   readonly #connections = new Connections()
   #following: Following | undefined
   /** A newer session_begin that arrived while an adoption was under way; the newest one only. */
-  #next: { readonly connection: ConnectionId; readonly message: Message<'session_begin'> } | undefined
+  #next: SessionRequest | undefined
   #adopting = false
   #masterAddress = ''
   #sessions = 0n
+  #stopAt: number | undefined
+  #stopped = false
   /** Readers may be shown what is not above this epoch. */
   groupCommit = 0n
 
@@ -52,9 +61,16 @@ export class ReplicaCore implements Core {
   }
 
   step(now: number, event: Event): readonly Effect[] {
+    const effects = this.#handle(now, event)
+    // a connection that we close says nothing any more, not even `closed`
+    for (const effect of effects) if (effect.type === 'close') this.#connections.remove(effect.connection)
+    return effects
+  }
+
+  #handle(now: number, event: Event): readonly Effect[] {
     switch (event.type) {
       case 'connected':
-        this.#connections.add(event.connection, { peer: event.peer, secret: event.secret, row: undefined, heardAt: now })
+        this.#connections.add(event.connection, { peer: event.peer, secret: event.secret, row: undefined }, now)
         return []
       case 'message':
         return this.#message(now, event.connection, event.message)
@@ -65,8 +81,13 @@ export class ReplicaCore implements Core {
       case 'sessionReady':
         return this.#ready(event.session)
       case 'tick':
-        return this.#connections.expired(now).flatMap(({ connection, handshake }) => this.#refuse(connection, silence(handshake)))
+        if (this.#stopAt !== undefined && now >= this.#stopAt) return this.#stop()
+        return this.#connections
+          .expired(now)
+          .flatMap(({ connection, handshake }) => this.#refuse(connection, silence(handshake)))
       case 'shutdown':
+        if (this.#stopAt !== undefined) return []
+        this.#stopAt = now + DRAIN_MS_MAX
         return [{ type: 'drain' }]
       case 'drained':
         return this.#stop()
@@ -94,10 +115,12 @@ export class ReplicaCore implements Core {
       case 'session_begin':
         return this.#begin(connection, message)
       case 'client_hello':
-        throw this.#notMaster()
+        throw this.#stopAt === undefined ? this.#notMaster() : shuttingDown()
       case 'heartbeat':
         return [{ type: 'send', connection, message: { type: 'heartbeat_ok', sequence: message.sequence } }]
       case 'group_commit':
+        if (connection !== this.#following?.connection || this.#adopting)
+          throw unexpected(message, 'from a peer that is not followed')
         if (message.epoch > this.groupCommit) this.groupCommit = message.epoch
         return [
           { type: 'groupCommit', epoch: this.groupCommit },
@@ -113,6 +136,7 @@ export class ReplicaCore implements Core {
   }
 
   #begin(connection: ConnectionId, message: Message<'session_begin'>): Effect[] {
+    if (this.#stopAt !== undefined) throw shuttingDown()
     negotiateVersion(message)
     checkCluster(this.#facts, message.clusterId)
     checkChannels(this.#facts, message.channels)
@@ -120,11 +144,12 @@ export class ReplicaCore implements Core {
     checkMasterTerm(this.#terms, fromWireHistory(message.history).at(-1)?.term) // before the session with a rightful master is ended
     const state = this.#connections.get(connection)
     if (state !== undefined) state.inSession = true
-    if (this.#adopting) {
-      this.#next = { connection, message }
-      return []
-    }
-    return this.#adopt(connection, message)
+    if (!this.#adopting) return this.#adopt(connection, message)
+    const waiting = this.#next?.connection
+    this.#next = { connection, message }
+    return waiting === undefined || waiting === connection
+      ? []
+      : [{ type: 'close', connection: waiting }, ...this.#closed(waiting)]
   }
 
   #adopt(connection: ConnectionId, message: Message<'session_begin'>): Effect[] {
@@ -150,25 +175,41 @@ export class ReplicaCore implements Core {
 
   #adopted(connection: ConnectionId, result: AdoptedHistory | TravertineError): Effect[] {
     this.#adopting = false
-    const next = this.#next
-    this.#next = undefined
-    const following = this.#following
     const effects: Effect[] = []
+    const following = this.#following
     if (result instanceof TravertineError) {
       this.#following = undefined
       effects.push(...this.#refuse(connection, result))
       effects.push({ type: 'log', level: 'warn', code: result.code, text: result.describe() })
-    } else if (following !== undefined && this.#connections.get(connection) === undefined) {
-      this.#terms = result.terms
-      this.#following = undefined // it has gone meanwhile
-    } else if (following !== undefined && following.connection === connection && next === undefined) {
-      this.#terms = result.terms
-      following.resume = result.resume
-      this.#masterAddress = following.masterAddress
-      effects.push({ type: 'registerSession', session: following.session, secret: following.secret, kind: 'replication' })
+    } else {
+      this.#terms = result.terms // durable, whatever has become of the connection
+      if (following !== undefined) following.resume = result.resume
     }
-    if (next !== undefined && this.#connections.get(next.connection) !== undefined) effects.push(...this.#adopt(next.connection, next.message))
-    return effects
+    const next = this.#takeNext(effects)
+    if (next !== undefined) return [...effects, ...this.#adopt(next.connection, next.message)]
+    if (this.#following === undefined) return effects
+    if (this.#connections.get(connection) === undefined) {
+      this.#following = undefined // it has gone meanwhile
+      return effects
+    }
+    const { session, secret, masterAddress } = this.#following
+    this.#masterAddress = masterAddress
+    return [...effects, { type: 'registerSession', session, secret, kind: 'replication' }]
+  }
+
+  /** The waiting session_begin, if its connection lives and its term is still good beside what was adopted meanwhile. */
+  #takeNext(effects: Effect[]): SessionRequest | undefined {
+    const next = this.#next
+    this.#next = undefined
+    if (next === undefined || this.#connections.get(next.connection) === undefined) return undefined
+    try {
+      checkMasterTerm(this.#terms, fromWireHistory(next.message.history).at(-1)?.term)
+      return next
+    } catch (error) {
+      if (!(error instanceof TravertineError)) throw error
+      effects.push(...this.#refuse(next.connection, error))
+      return undefined
+    }
   }
 
   #ready(session: bigint): Effect[] {
@@ -214,10 +255,20 @@ export class ReplicaCore implements Core {
   }
 
   #stop(): Effect[] {
+    if (this.#stopped) return []
+    this.#stopped = true
     const effects: Effect[] = []
     for (const connection of this.#connections.all()) {
-      effects.push({ type: 'send', connection, message: { type: 'session_end', reason: 'the node shuts down' } }, { type: 'close', connection })
+      effects.push(
+        { type: 'send', connection, message: { type: 'session_end', reason: 'the node shuts down' } },
+        { type: 'close', connection },
+      )
     }
     return [...effects, { type: 'stop' }]
   }
 }
+
+const shuttingDown = (): TravertineError =>
+  new TravertineError('SHUTTING_DOWN', 'Cannot begin a session: the node is shutting down', {
+    hint: 'try again when it is back',
+  })

@@ -10,12 +10,12 @@
  */
 import type { Message } from '../../protocol/control-message.ts'
 import { PROTOCOL_VERSION_MAX, PROTOCOL_VERSION_MIN } from '../../protocol/control-message.ts'
-import { fromWireError, type TravertineError } from '../../protocol/errors.ts'
+import { fromWireError, TravertineError } from '../../protocol/errors.ts'
 import { HEARTBEAT_INTERVAL_MS, RECONNECT_MS_MAX, RECONNECT_MS_MIN } from '../../protocol/limits.ts'
 import type { Member } from '../../wal/manifest.ts'
 import type { TermHistory } from '../../wal/term-history.ts'
-import type { ConnectionId, Effect } from './events.ts'
 import type { Watermarks } from './client-sessions.ts'
+import type { ConnectionId, Effect } from './events.ts'
 import { checkChannels, type MasterFacts, unexpected } from './node-facts.ts'
 import { toWireHistory } from './wire-history.ts'
 
@@ -35,6 +35,8 @@ export class ReplicationSession {
   state: ReplicationState = 'idle'
   #retryAt = 0
   #retryMs = RECONNECT_MS_MIN
+  /** Code that was logged last since the replica streamed: a try that fails for the same reason is no news. */
+  #loggedCode: string | undefined
   #connection: ConnectionId | undefined
   #session = 0n
   readonly #rowsOpen = new Set<number>()
@@ -63,7 +65,7 @@ export class ReplicationSession {
       this.state = 'dialling'
       return [{ type: 'dial', row: this.member.row, address: this.member.address }]
     }
-    if (this.#connection === undefined || this.state === 'beginning' || now < this.#heartbeatAt) return []
+    if (this.#connection === undefined || now < this.#heartbeatAt) return []
     this.#heartbeatAt = now + HEARTBEAT_INTERVAL_MS
     return [this.#send({ type: 'heartbeat', sequence: ++this.#heartbeats })]
   }
@@ -89,6 +91,7 @@ export class ReplicationSession {
   }
 
   dialFailed(now: number, error: TravertineError): Effect[] {
+    this.lastError = error
     return this.#backOff(now, error)
   }
 
@@ -106,7 +109,7 @@ export class ReplicationSession {
         this.lastError = fromWireError(message.error, this.member.address)
         return this.#breakOff(now, this.lastError)
       case 'session_end':
-        return this.#breakOff(now, undefined)
+        return this.#breakOff(now, gone(`it has ended the session: ${message.reason}`))
       default:
         throw unexpected(message, `in state ${this.state} of a replication session`)
     }
@@ -114,7 +117,7 @@ export class ReplicationSession {
 
   closed(now: number, error: TravertineError | undefined): Effect[] {
     this.#connection = undefined
-    return this.#breakOff(now, error)
+    return this.#breakOff(now, error ?? gone('it has closed the connection'))
   }
 
   rowOpen(session: bigint, channel: number): Effect[] {
@@ -123,8 +126,11 @@ export class ReplicationSession {
     if (this.#rowsOpen.size < this.#options.facts.channels) return []
     this.state = 'streaming'
     this.#retryMs = RECONNECT_MS_MIN
+    this.#loggedCode = undefined
     this.lastError = undefined
-    return [{ type: 'log', level: 'info', text: `replica ${this.member.address} streams on ${this.#rowsOpen.size} channels` }]
+    return [
+      { type: 'log', level: 'info', text: `replica ${this.member.address} streams on ${this.#rowsOpen.size} channels` },
+    ]
   }
 
   rowDown(now: number, session: bigint, channel: number, error: TravertineError | undefined): Effect[] {
@@ -190,13 +196,23 @@ export class ReplicationSession {
   #backOff(now: number, error: TravertineError | undefined): Effect[] {
     this.state = 'idle'
     this.#retryAt = now + this.#retryMs
-    const first = this.#retryMs === RECONNECT_MS_MIN
     this.#retryMs = Math.min(this.#retryMs * 2, RECONNECT_MS_MAX)
-    if (error === undefined || !first) return []
-    return [{ type: 'log', level: 'warn', code: error.code, text: `replica ${this.member.address} is away: ${error.describe()}` }]
+    if (error === undefined || error.code === this.#loggedCode) return []
+    this.#loggedCode = error.code
+    return [
+      {
+        type: 'log',
+        level: 'warn',
+        code: error.code,
+        text: `replica ${this.member.address} is away: ${error.describe()}`,
+      },
+    ]
   }
 
   #send(message: Message): Effect {
     return { type: 'send', connection: this.#connection!, message } // callers have checked that there is one
   }
 }
+
+const gone = (how: string): TravertineError =>
+  new TravertineError('CONNECTION_LOST', `Cannot stream to a replica: ${how}`)

@@ -14,7 +14,11 @@ export class WholeTracker {
   readonly #heldThrough: readonly bigint[]
   #seals: FoundSeal[]
 
-  constructor(start: { readonly whole: bigint; readonly heldThrough: readonly bigint[]; readonly seals: readonly FoundSeal[] }) {
+  constructor(start: {
+    readonly whole: bigint
+    readonly heldThrough: readonly bigint[]
+    readonly seals: readonly FoundSeal[]
+  }) {
     this.#whole = start.whole
     this.#heldThrough = start.heldThrough
     this.#seals = start.seals.filter((seal) => seal.epoch > start.whole)

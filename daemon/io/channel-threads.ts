@@ -27,7 +27,9 @@ export class ChannelThreads {
   /** Starts all threads; resolves with the port of each listener. @throws PORT_IN_USE and what else keeps one from starting */
   async start(): Promise<number[]> {
     const wakePorts = wakeMesh(this.#options.starts.length)
-    return Promise.all(this.#options.starts.map((start, channel) => this.#startOne(start, channel, wakePorts[channel]!))) // one row per channel
+    return Promise.all(
+      this.#options.starts.map((start, channel) => this.#startOne(start, channel, wakePorts[channel]!)),
+    ) // one row per channel
   }
 
   send(channel: number, message: ToChannel): void {
@@ -41,10 +43,13 @@ export class ChannelThreads {
   /** Asks all threads to end, and waits; threads that do not end within the limit are terminated. */
   async stop(limitMs: number): Promise<void> {
     this.#stopping = true
-    const exits = this.#workers.map((worker) => new Promise<void>((resolve) => {
-      if (worker.threadId === -1) resolve()
-      else worker.once('exit', () => resolve())
-    }))
+    const exits = this.#workers.map(
+      (worker) =>
+        new Promise<void>((resolve) => {
+          if (worker.threadId === -1) resolve()
+          else worker.once('exit', () => resolve())
+        }),
+    )
     this.sendAll({ type: 'stop' })
     let timer: NodeJS.Timeout | undefined
     const limit = new Promise<void>((resolve) => {
@@ -55,11 +60,22 @@ export class ChannelThreads {
     await Promise.all(this.#workers.map((worker) => worker.terminate()))
   }
 
-  #startOne(start: Omit<ChannelThreadStart, 'master'>, channel: number, wakePorts: readonly (MessagePort | undefined)[]): Promise<number> {
+  #startOne(
+    start: Omit<ChannelThreadStart, 'master'>,
+    channel: number,
+    wakePorts: readonly (MessagePort | undefined)[],
+  ): Promise<number> {
     const { master, onMessage, onFailure } = this.#options
-    const workerData: ChannelThreadStart = { ...start, master: master === undefined ? undefined : { ...master, wakePorts } }
+    const workerData: ChannelThreadStart = {
+      ...start,
+      master: master === undefined ? undefined : { ...master, wakePorts },
+    }
     const transferList: TransferListItem[] = master === undefined ? [] : wakePorts.filter((port) => port !== undefined)
-    const worker = new Worker(new URL('../threads/channel-thread.js', import.meta.url), { workerData, transferList, name: `channel-${channel}` })
+    const worker = new Worker(new URL('../threads/channel-thread.js', import.meta.url), {
+      workerData,
+      transferList,
+      name: `channel-${channel}`,
+    })
     this.#workers[channel] = worker
     return new Promise((resolve, reject) => {
       const fail = (error: Error): void => {
@@ -73,7 +89,14 @@ export class ChannelThreads {
       })
       worker.on('error', fail)
       worker.on('exit', (code) => {
-        if (!this.#stopping) fail(new TravertineError('CHANNEL_POISONED', `Cannot go on: the thread of channel ${channel} has exited with ${code}`, { where: { channel } }))
+        if (!this.#stopping)
+          fail(
+            new TravertineError(
+              'CHANNEL_POISONED',
+              `Cannot go on: the thread of channel ${channel} has exited with ${code}`,
+              { where: { channel } },
+            ),
+          )
       })
     })
   }

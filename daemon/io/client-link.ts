@@ -5,12 +5,13 @@
  * accepted before stays accepted. Replies of one turn of the event loop leave in one write.
  */
 import type { Socket } from 'node:net'
-import { encodeErrorReply, encodeReply, ReplyType } from '../../protocol/log-reply.ts'
 import { TravertineError, toWireError } from '../../protocol/errors.ts'
 import { HeaderOffset, readU64Number } from '../../protocol/frame.ts'
 import { FrameReader } from '../../protocol/frame-reader.ts'
+import { UNREAD_BYTES_LIMIT } from '../../protocol/limits.ts'
+import { encodeErrorReply, encodeReply, ReplyType } from '../../protocol/log-reply.ts'
 import type { ChannelLog, Origin } from '../../wal/channel-log.ts'
-import { peerOf } from './log-listener.ts'
+import { endSocket, peerOf } from './log-listener.ts'
 
 export interface ClientLinkOptions {
   readonly socket: Socket
@@ -80,8 +81,10 @@ export class ClientLink implements Origin {
     if (this.#replies.length === 0) return
     const replies = this.#replies
     this.#replies = []
-    if (this.#ended) return // the client has gone: its sessions stay, its answers have nobody to go to
-    this.#options.socket.write(replies.length === 1 ? replies[0]! : Buffer.concat(replies))
+    if (this.#ended) return
+    const { socket } = this.#options
+    socket.write(replies.length === 1 ? replies[0]! : Buffer.concat(replies))
+    if (socket.writableLength > UNREAD_BYTES_LIMIT) socket.destroy() // whoever does not read cannot be told why either
   }
 
   /** Ends the connection with an error; sessions accepted before are still written. */
@@ -89,27 +92,34 @@ export class ClientLink implements Origin {
     if (this.#ended) return
     this.sendReplies()
     this.#ended = true
-    this.#options.socket.end(encodeErrorReply(ReplyType.ERROR, 0, toWireError(error)))
-    this.#options.socket.resume() // let the end of the stream arrive, and with it `close`
+    endSocket(this.#options.socket, encodeErrorReply(ReplyType.ERROR, 0, toWireError(error)))
   }
 
   close(): void {
     this.sendReplies()
+    if (this.#ended) return
     this.#ended = true
-    this.#options.socket.end()
-    this.#options.socket.resume()
+    endSocket(this.#options.socket)
   }
 
   #reply(bytes: Buffer): void {
+    if (this.#ended) return // the client has gone: its sessions stay, its answers have nobody to go to
     this.#replies.push(bytes)
   }
 
   readonly #accept = (buffer: Buffer, at: number, bytes: number): void => {
     const sequence = readU64Number(buffer, at + HeaderOffset.producerSequence)
-    if (sequence !== this.#lastSequence + 1 || buffer.readBigUInt64LE(at + HeaderOffset.producerId) !== this.#options.producer) {
-      throw new TravertineError('PRODUCER_SEQUENCE', `Cannot accept a session: found sequence ${sequence}, expected ${this.#lastSequence + 1} of the connection's producer`, {
-        where: { channel: this.#options.channel, peer: this.#peer },
-      })
+    if (
+      sequence !== this.#lastSequence + 1 ||
+      buffer.readBigUInt64LE(at + HeaderOffset.producerId) !== this.#options.producer
+    ) {
+      throw new TravertineError(
+        'PRODUCER_SEQUENCE',
+        `Cannot accept a session: found sequence ${sequence}, expected ${this.#lastSequence + 1} of the connection's producer`,
+        {
+          where: { channel: this.#options.channel, peer: this.#peer },
+        },
+      )
     }
     this.#lastSequence = sequence
     const refusal = this.#options.refusal()

@@ -6,12 +6,9 @@ import { randomBytes } from 'node:crypto'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { encodeMessage, type Message, MessageReader, SECRET_BYTES } from '../../protocol/control-message.ts'
 import { asError, TravertineError, toWireError } from '../../protocol/errors.ts'
-import { CONNECTION_COUNT_LIMIT, HANDSHAKE_MS_MAX } from '../../protocol/limits.ts'
+import { CONNECTION_COUNT_LIMIT, HANDSHAKE_MS_MAX, UNREAD_BYTES_LIMIT } from '../../protocol/limits.ts'
 import type { ConnectionId, Event } from '../core/events.ts'
-import { listenOn, peerOf } from './log-listener.ts'
-
-/** A peer that does not read what it is sent is cut. */
-const UNSENT_BYTES_LIMIT = 4 * 1024 * 1024
+import { endSocket, listenOn, peerOf } from './log-listener.ts'
 
 export class ControlConnections {
   readonly #server: Server
@@ -40,7 +37,14 @@ export class ControlConnections {
     const onError = (thrown: Error): void => {
       clearTimeout(timer)
       if (this.#stopped) return
-      this.#onEvent({ type: 'dialFailed', row, error: new TravertineError('CONNECT_FAILED', `Cannot reach ${address}: ${thrown.message}`, { where: { peer: address }, cause: thrown }) })
+      this.#onEvent({
+        type: 'dialFailed',
+        row,
+        error: new TravertineError('CONNECT_FAILED', `Cannot reach ${address}: ${thrown.message}`, {
+          where: { peer: address },
+          cause: thrown,
+        }),
+      })
     }
     socket.once('error', onError)
     socket.once('connect', () => {
@@ -55,15 +59,13 @@ export class ControlConnections {
     const socket = this.#sockets.get(connection)
     if (socket === undefined) return // it has gone; the core hears, or has heard, `closed`
     socket.write(encodeMessage(message))
-    if (socket.writableLength > UNSENT_BYTES_LIMIT) socket.destroy()
+    if (socket.writableLength > UNREAD_BYTES_LIMIT) socket.destroy() // a peer that does not read is cut
   }
 
   close(connection: ConnectionId): void {
     const socket = this.#sockets.get(connection)
     this.#sockets.delete(connection)
-    socket?.end()
-    socket?.resume()
-    socket?.setTimeout(HANDSHAKE_MS_MAX, () => socket.destroy())
+    if (socket !== undefined) endSocket(socket)
   }
 
   stop(): void {
@@ -91,14 +93,23 @@ export class ControlConnections {
       }
     })
     socket.on('error', (thrown) => {
-      failure ??= new TravertineError('CONNECTION_LOST', `Cannot talk to ${peer}: ${asError(thrown).message}`, { where: { peer }, cause: thrown })
+      failure ??= new TravertineError('CONNECTION_LOST', `Cannot talk to ${peer}: ${asError(thrown).message}`, {
+        where: { peer },
+        cause: thrown,
+      })
     })
     socket.on('close', () => {
       if (!this.#sockets.delete(connection)) return // closed by us: the core knows
-      this.#onEvent(failure === undefined ? { type: 'closed', connection } : { type: 'closed', connection, error: failure })
+      this.#onEvent(
+        failure === undefined ? { type: 'closed', connection } : { type: 'closed', connection, error: failure },
+      )
     })
     const secret = randomBytes(SECRET_BYTES)
-    this.#onEvent(row === undefined ? { type: 'connected', connection, peer, secret } : { type: 'connected', connection, peer, secret, row })
+    this.#onEvent(
+      row === undefined
+        ? { type: 'connected', connection, peer, secret }
+        : { type: 'connected', connection, peer, secret, row },
+    )
   }
 
   #receive(connection: ConnectionId, message: Message): void {
@@ -113,7 +124,9 @@ export function splitAddress(address: string): [string, number] {
   const port = Number(match?.[3])
   const host = match?.[1] ?? match?.[2]
   if (host === undefined || !(port > 0 && port < 65_536)) {
-    throw new TravertineError('CONFIG_INVALID', `Cannot use address "${address}": expected host:port`, { hint: 'for example 127.0.0.1:7400' })
+    throw new TravertineError('CONFIG_INVALID', `Cannot use address "${address}": expected host:port`, {
+      hint: 'for example 127.0.0.1:7400',
+    })
   }
   return [host, port]
 }

@@ -32,9 +32,15 @@ export class DiskWatch {
   /** Measures now. `failed`: a segment could not be made, whatever the numbers say. */
   check(failed = false): void {
     const { channels, segmentBytes, freeBytes, onError } = this.#options
-    freeBytes().then((free) => {
-      if (!this.#stopped) this.#set(failed || free < LOW_WATER_SEGMENTS * segmentBytes * channels, free)
-    }, onError)
+    if (this.#stopped) return // the pool ends with the node
+    freeBytes().then(
+      (free) => {
+        if (!this.#stopped) this.#set(failed || free < LOW_WATER_SEGMENTS * segmentBytes * channels, free)
+      },
+      (error: unknown) => {
+        if (!this.#stopped) onError(error)
+      },
+    )
   }
 
   stop(): void {

@@ -5,7 +5,7 @@
 import { createServer, type Server, type Socket } from 'node:net'
 import { encodeMessage, type Message, MessageReader } from '../../protocol/control-message.ts'
 import { asError, TravertineError, toWireError } from '../../protocol/errors.ts'
-import { CONNECTION_COUNT_LIMIT, HANDSHAKE_MS_MAX } from '../../protocol/limits.ts'
+import { CONNECTION_COUNT_LIMIT, HANDSHAKE_MS_MAX, LINGER_MS_MAX } from '../../protocol/limits.ts'
 
 /** Takes over an opened connection. Must answer with log_open_ok. @throws TravertineError to refuse */
 export type OnOpen = (socket: Socket, open: Message<'log_open'>, rest: Buffer) => void
@@ -52,7 +52,10 @@ export class LogListener {
         clearTimeout(timer)
         socket.off('data', onData)
         if (message.type !== 'log_open') {
-          throw new TravertineError('MESSAGE_UNEXPECTED', `Cannot open a log connection: found ${message.type}, expected log_open`)
+          throw new TravertineError(
+            'MESSAGE_UNEXPECTED',
+            `Cannot open a log connection: found ${message.type}, expected log_open`,
+          )
         }
         this.#onOpen(socket, message, reader.takeRest())
       } catch (thrown) {
@@ -68,8 +71,17 @@ export class LogListener {
 
 /** Says why, and closes. */
 function refuse(socket: Socket, error: TravertineError): void {
-  socket.end(encodeMessage({ type: 'error', error: toWireError(error) }))
-  socket.resume()
+  endSocket(socket, encodeMessage({ type: 'error', error: toWireError(error) }))
+}
+
+/** Sends the last bytes and ends; what still comes in is thrown away. A peer that does not end too is cut in the end. */
+export function endSocket(socket: Socket, bytes?: Buffer): void {
+  if (bytes === undefined) socket.end()
+  else socket.end(bytes)
+  socket.resume() // let the end of the stream arrive, and with it `close`
+  const timer = setTimeout(() => socket.destroy(), LINGER_MS_MAX)
+  timer.unref()
+  socket.once('close', () => clearTimeout(timer))
 }
 
 export const peerOf = (socket: Socket): string => `${socket.remoteAddress ?? '?'}:${socket.remotePort ?? 0}`
@@ -81,11 +93,17 @@ export function listenOn(server: Server, host: string, port: number): Promise<nu
       const cause = asError(thrown)
       const inUse = 'code' in cause && cause.code === 'EADDRINUSE'
       reject(
-        new TravertineError(inUse ? 'PORT_IN_USE' : 'CONFIG_INVALID', `Cannot listen on ${host}:${port}: ${cause.message}`, {
-          where: { peer: `${host}:${port}` },
-          hint: inUse ? 'another process listens there; stop it, or choose another port' : 'check the host and the port',
-          cause,
-        }),
+        new TravertineError(
+          inUse ? 'PORT_IN_USE' : 'CONFIG_INVALID',
+          `Cannot listen on ${host}:${port}: ${cause.message}`,
+          {
+            where: { peer: `${host}:${port}` },
+            hint: inUse
+              ? 'another process listens there; stop it, or choose another port'
+              : 'check the host and the port',
+            cause,
+          },
+        ),
       )
     })
     server.listen({ host, port }, () => {

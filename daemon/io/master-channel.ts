@@ -11,11 +11,11 @@ import { encodeMessage, type Message } from '../../protocol/control-message.ts'
 import { TravertineError } from '../../protocol/errors.ts'
 import type { Term } from '../../protocol/ids.ts'
 import { CHANNEL_QUEUE_BYTES_LIMIT, IDLE_MARK_MS } from '../../protocol/limits.ts'
-import { ChannelLog, type Downstream } from '../../wal/channel-log.ts'
 import type { Board } from '../../wal/board.ts'
+import { ChannelLog, type Downstream } from '../../wal/channel-log.ts'
 import type { ChannelWriter } from '../../wal/channel-writer.ts'
-import { Segments } from '../../wal/segments.ts'
 import type { NodeDisk } from '../../wal/node-disk.ts'
+import { Segments } from '../../wal/segments.ts'
 import { ClientLink } from './client-link.ts'
 import { LogListener } from './log-listener.ts'
 import { ReplicaSender } from './replica-sender.ts'
@@ -81,7 +81,11 @@ export class MasterChannel implements Downstream {
     for (const row of this.#rows.values()) row.sender.offer(position, buffers, bytes)
   }
 
-  openRow(row: number, session: bigint, peer: { host: string; port: number; peerSession: bigint; secret: Uint8Array; resume: number }): void {
+  openRow(
+    row: number,
+    session: bigint,
+    peer: { host: string; port: number; peerSession: bigint; secret: Uint8Array; resume: number },
+  ): void {
     const { channel, disk, channelDirectory, writer, onRow } = this.#options
     const sender = new ReplicaSender({
       ...peer,
@@ -225,7 +229,9 @@ export class MasterChannel implements Downstream {
 
   #refusal(): TravertineError | undefined {
     if (this.#draining) {
-      return new TravertineError('SHUTTING_DOWN', 'Cannot accept a session: the node is shutting down', { hint: 'try again when it is back' })
+      return new TravertineError('SHUTTING_DOWN', 'Cannot accept a session: the node is shutting down', {
+        hint: 'try again when it is back',
+      })
     }
     if (this.#diskLow) {
       return new TravertineError('DISK_LOW', 'Cannot accept a session: the disk is below its low-water mark', {

@@ -14,7 +14,7 @@ import type { ChannelWriter } from '../../wal/channel-writer.ts'
 import { ReplicaLog } from '../../wal/replica-log.ts'
 import { latestTerm, type TermHistory } from '../../wal/term-history.ts'
 import type { FoundSeal } from '../../wal/whole-epoch.ts'
-import { LogListener, peerOf } from './log-listener.ts'
+import { endSocket, LogListener, peerOf } from './log-listener.ts'
 import { SessionRegistry } from './session-registry.ts'
 
 /** Seals are reported to the control thread in bunches: it works out which epochs are whole, for status and restarts. */
@@ -86,7 +86,8 @@ export class ReplicaChannel {
   #openLink(socket: Socket, open: Message<'log_open'>, rest: Buffer): void {
     const { channel, headerSeed } = this.#options
     const term = this.#term
-    if (term === undefined) throw new TravertineError('SECRET_INVALID', 'Cannot open a log connection: no session was begun')
+    if (term === undefined)
+      throw new TravertineError('SECRET_INVALID', 'Cannot open a log connection: no session was begun')
     const release = this.registry.admit(open, { kind: 'replication', channel }, () => this.#endLink())
     this.#endLink()
     const peer = peerOf(socket)
@@ -104,7 +105,9 @@ export class ReplicaChannel {
   #receive(link: Link, chunk: Buffer): void {
     if (this.#link !== link || this.#poisoned) return
     try {
-      link.reader.push(chunk, (buffer, at, bytes) => this.#log.accept(buffer, at, bytes, { channel: this.#options.channel, peer: link.peer }))
+      link.reader.push(chunk, (buffer, at, bytes) =>
+        this.#log.accept(buffer, at, bytes, { channel: this.#options.channel, peer: link.peer }),
+      )
     } catch (thrown) {
       if (!(thrown instanceof TravertineError)) throw thrown
       this.#endLink(thrown)
@@ -143,8 +146,6 @@ export class ReplicaChannel {
     const link = this.#link
     this.#link = undefined
     if (link === undefined) return
-    if (error === undefined) link.socket.end()
-    else link.socket.end(encodeErrorReply(ReplyType.ERROR, 0, toWireError(error)))
-    link.socket.resume()
+    endSocket(link.socket, error === undefined ? undefined : encodeErrorReply(ReplyType.ERROR, 0, toWireError(error)))
   }
 }

@@ -94,7 +94,11 @@ export class ReplicaSender {
   #handshake(): void {
     const { channel, peerSession, secret, resume } = this.#options
     const socket = this.#socket
-    const timer = setTimeout(() => this.#fail(new TravertineError('HANDSHAKE_TIMEOUT', `Cannot open log channel ${channel}: no answer in time`)), HANDSHAKE_MS_MAX)
+    const timer = setTimeout(
+      () =>
+        this.#fail(new TravertineError('HANDSHAKE_TIMEOUT', `Cannot open log channel ${channel}: no answer in time`)),
+      HANDSHAKE_MS_MAX,
+    )
     const reader = new MessageReader({ channel })
     const onData = (chunk: Buffer): void => {
       try {
@@ -114,22 +118,46 @@ export class ReplicaSender {
       }
     }
     socket.on('connect', () => {
-      socket.write(encodeMessage({ type: 'log_open', version: PROTOCOL_VERSION_MAX, session: peerSession, secret, channel, producer: 0n }))
+      socket.write(
+        encodeMessage({
+          type: 'log_open',
+          version: PROTOCOL_VERSION_MAX,
+          session: peerSession,
+          secret,
+          channel,
+          producer: 0n,
+        }),
+      )
     })
     socket.on('data', onData)
     socket.on('drain', () => this.pump())
-    socket.on('error', (thrown) => this.#fail(new TravertineError('CONNECTION_LOST', `Cannot stream channel ${channel}: ${asError(thrown).message}`, { cause: thrown })))
+    socket.on('error', (thrown) =>
+      this.#fail(
+        new TravertineError('CONNECTION_LOST', `Cannot stream channel ${channel}: ${asError(thrown).message}`, {
+          cause: thrown,
+        }),
+      ),
+    )
     socket.on('close', () => {
       clearTimeout(timer)
-      this.#fail(new TravertineError('CONNECTION_LOST', `Cannot stream channel ${channel}: the replica closed the connection`))
+      this.#fail(
+        new TravertineError('CONNECTION_LOST', `Cannot stream channel ${channel}: the replica closed the connection`),
+      )
     })
   }
 
   #checkAnswer(answer: Message, resume: number): void {
     if (answer.type === 'error') throw fromWireError(answer.error)
-    if (answer.type !== 'log_open_ok') throw new TravertineError('MESSAGE_UNEXPECTED', `Cannot open a log channel: found ${answer.type}, expected log_open_ok`)
+    if (answer.type !== 'log_open_ok')
+      throw new TravertineError(
+        'MESSAGE_UNEXPECTED',
+        `Cannot open a log channel: found ${answer.type}, expected log_open_ok`,
+      )
     if (answer.position !== resume) {
-      throw new TravertineError('POSITION_MISMATCH', `Cannot open a log channel: found position ${answer.position}, expected ${resume}`)
+      throw new TravertineError(
+        'POSITION_MISMATCH',
+        `Cannot open a log channel: found position ${answer.position}, expected ${resume}`,
+      )
     }
   }
 
@@ -146,7 +174,12 @@ export class ReplicaSender {
   readonly #handler = {
     durable: (receivedPosition: number, durablePosition: number): void => {
       if (durablePosition > this.#sent) {
-        this.#fail(new TravertineError('POSITION_MISMATCH', `Cannot trust a replica: found durable position ${durablePosition}, expected at most ${this.#sent}`))
+        this.#fail(
+          new TravertineError(
+            'POSITION_MISMATCH',
+            `Cannot trust a replica: found durable position ${durablePosition}, expected at most ${this.#sent}`,
+          ),
+        )
         return
       }
       this.receivedPosition = receivedPosition

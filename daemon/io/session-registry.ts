@@ -1,6 +1,6 @@
 /** The secrets that a channel thread accepts on its log connections, and the connections that live on each. */
 import { timingSafeEqual } from 'node:crypto'
-import { type Message } from '../../protocol/control-message.ts'
+import type { Message } from '../../protocol/control-message.ts'
 import { TravertineError } from '../../protocol/errors.ts'
 
 interface Registered {
@@ -33,18 +33,30 @@ export class SessionRegistry {
    * @returns a function that takes the connection off the session again
    * @throws SECRET_INVALID for an unknown session and for a wrong secret alike, CHANNEL_UNKNOWN
    */
-  admit(open: Message<'log_open'>, expected: { kind: 'client' | 'replication'; channel: number }, close: () => void): () => void {
+  admit(
+    open: Message<'log_open'>,
+    expected: { kind: 'client' | 'replication'; channel: number },
+    close: () => void,
+  ): () => void {
     const found = this.#sessions.get(open.session)
     const good = found !== undefined && found.kind === expected.kind && timingSafeEqual(found.secret, open.secret)
     if (!good) {
-      throw new TravertineError('SECRET_INVALID', 'Cannot open a log connection: its session is unknown, or its secret is wrong', {
-        hint: 'a session ends with its control connection; begin a new one',
-      })
+      throw new TravertineError(
+        'SECRET_INVALID',
+        'Cannot open a log connection: its session is unknown, or its secret is wrong',
+        {
+          hint: 'a session ends with its control connection; begin a new one',
+        },
+      )
     }
     if (open.channel !== expected.channel) {
-      throw new TravertineError('CHANNEL_UNKNOWN', `Cannot open a log connection: found channel ${open.channel}, expected ${expected.channel} on this port`, {
-        where: { channel: open.channel },
-      })
+      throw new TravertineError(
+        'CHANNEL_UNKNOWN',
+        `Cannot open a log connection: found channel ${open.channel}, expected ${expected.channel} on this port`,
+        {
+          where: { channel: open.channel },
+        },
+      )
     }
     found.closers.add(close)
     return () => found.closers.delete(close)

@@ -70,7 +70,11 @@ function startMaster(master: MasterStart): RunningChannel {
     headerSeed: seed,
     wake: (other) => wakePorts[other]?.postMessage(0),
     onRow: (type, row, session, error) =>
-      say(type === 'rowDown' && error !== undefined ? { type, row, session, error: toWireError(error) } : { type, row, session }),
+      say(
+        type === 'rowDown' && error !== undefined
+          ? { type, row, session, error: toWireError(error) }
+          : { type, row, session },
+      ),
     onDrained: () => {
       if (!drainedSaid) say({ type: 'drained' })
       drainedSaid = true

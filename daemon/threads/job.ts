@@ -6,7 +6,7 @@ import { asError, TravertineError, toWireError, type WireError } from '../../pro
 import { type AdoptOptions, type AdoptResult, adoptHistory } from '../../wal/adopt-history.ts'
 import { rewriteTail, type StartOptions, type StartResult, startMastership } from '../../wal/mastership.ts'
 import { NodeDisk } from '../../wal/node-disk.ts'
-import { type ChannelScan, recoverChannel, type RecoverOptions } from '../../wal/recover.ts'
+import { type ChannelScan, type RecoverOptions, recoverChannel } from '../../wal/recover.ts'
 import { type RecoveryPoint, writeRecoveryPoint } from '../../wal/recovery-point.ts'
 import { channelDirectory, prepareSegment } from '../../wal/segments.ts'
 import { ringDoorbell } from './segment-preparer.ts'
@@ -17,7 +17,10 @@ export interface Jobs {
   /** Makes durable what a replica's scan has found, before it is reported as durable. */
   rewriteTail: { args: { directory: string; scan: ChannelScan }; result: undefined }
   adoptHistory: { args: Omit<AdoptOptions, 'disk'>; result: AdoptResult }
-  prepareSegment: { args: { directory: string; channel: number; base: number; bytes: number; doorbell: SharedArrayBuffer }; result: undefined }
+  prepareSegment: {
+    args: { directory: string; channel: number; base: number; bytes: number; doorbell: SharedArrayBuffer }
+    result: undefined
+  }
   writeRecoveryPoint: { args: { directory: string; point: RecoveryPoint }; result: undefined }
   freeBytes: { args: { directory: string }; result: number }
 }

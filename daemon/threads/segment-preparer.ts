@@ -35,7 +35,10 @@ export class DoorbellPreparer implements Preparer {
   wait(base: number): void {
     while (Atomics.load(this.#bell, 0) === ASKED) {
       if (Atomics.wait(this.#bell, 0, ASKED, WAIT_MS_MAX) === 'timed-out') {
-        throw new TravertineError('DISK_FAILED', `Cannot prepare the segment at ${base}: it took more than ${WAIT_MS_MAX} ms`)
+        throw new TravertineError(
+          'DISK_FAILED',
+          `Cannot prepare the segment at ${base}: it took more than ${WAIT_MS_MAX} ms`,
+        )
       }
     }
     if (Atomics.exchange(this.#bell, 0, IDLE) === FAILED) {

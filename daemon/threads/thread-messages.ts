@@ -2,13 +2,14 @@
  * What the control thread and the channel threads say to each other. Plain data over the worker's message port; nothing
  * of the commit path goes this way.
  */
+
+import type { MessagePort } from 'node:worker_threads'
 import type { WireError } from '../../protocol/errors.ts'
 import type { ClusterId, NodeId, Term } from '../../protocol/ids.ts'
 import type { BoardHandle } from '../../wal/board.ts'
 import type { RecoveryPoint } from '../../wal/recovery-point.ts'
 import type { TermHistory } from '../../wal/term-history.ts'
 import type { FoundSeal } from '../../wal/whole-epoch.ts'
-import type { MessagePort } from 'node:worker_threads'
 
 /** workerData of a channel thread. */
 export interface ChannelThreadStart {
@@ -40,9 +41,23 @@ export interface MasterStart {
 
 /** control thread -> channel thread */
 export type ToChannel =
-  | { readonly type: 'registerSession'; readonly session: bigint; readonly secret: Uint8Array; readonly kind: 'client' | 'replication' }
+  | {
+      readonly type: 'registerSession'
+      readonly session: bigint
+      readonly secret: Uint8Array
+      readonly kind: 'client' | 'replication'
+    }
   | { readonly type: 'forgetSession'; readonly session: bigint }
-  | { readonly type: 'openRow'; readonly row: number; readonly session: bigint; readonly peerSession: bigint; readonly secret: Uint8Array; readonly host: string; readonly port: number; readonly resume: number }
+  | {
+      readonly type: 'openRow'
+      readonly row: number
+      readonly session: bigint
+      readonly peerSession: bigint
+      readonly secret: Uint8Array
+      readonly host: string
+      readonly port: number
+      readonly resume: number
+    }
   | { readonly type: 'closeRow'; readonly row: number; readonly session: bigint }
   /** Close all replication links, make everything durable, answer with `quiet`. */
   | { readonly type: 'quiesce' }

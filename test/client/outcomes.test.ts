@@ -3,6 +3,7 @@
  */
 import t from 'tap'
 import { type Channel, type Client, connect } from '../../client/client.ts'
+import { encodeMessage } from '../../protocol/control-message.ts'
 import { expectError } from './expect-error.ts'
 import { type FakeLink, FakeNode, type FakeNodeOptions, TERM, type Teardown } from './fake-node.ts'
 
@@ -314,6 +315,24 @@ t.test('a lost control connection ends all channels', async (t) => {
   await node.until(() => link.socket.destroyed)
   await client.close()
   t.equal(client.state, 'closed')
+})
+
+t.test('a node that says good-bye after its last answers is heard to the end', async (t) => {
+  const { node, link, channel, client } = await open(t)
+  const [answered, rejected, unanswered] = [1, 2, 3].map(() => session(channel).end())
+  await link.received(3)
+  node.controls[0]?.end(encodeMessage({ type: 'session_end', reason: 'maintenance' }))
+  while (client.state === 'open') await settled() // the good-bye is read before the answers are even sent
+  await expectError(t, () => channel.beginSession(), 'CONNECTION_LOST')
+  link.stored(1, 1)
+  link.propagated(1, 1)
+  link.rejected(2, 'DISK_LOW')
+  t.equal((await answered!.propagated).epoch, 1n)
+  await expectError(t, rejected!.stored, 'DISK_LOW')
+  link.socket.end()
+  const error = await expectError(t, unanswered!.stored, 'CONNECTION_LOST', 'unknown')
+  t.match(error.message, /closed/)
+  await client.close()
 })
 
 t.test('ERROR from the node: the reason is told, the outcome is unknown', async (t) => {

@@ -44,7 +44,7 @@ export function encodeBody(entries: readonly Entry[]): Buffer {
 }
 
 /** Entries as their writer made them: derived versions are checked and left out. */
-export function decodeBody(body: Buffer, explicit: boolean, derive = DERIVE): Entry[] {
+function decodeBody(body: Buffer, explicit: boolean, derive = DERIVE): Entry[] {
   const { entryCount } = walkBody(body, 0, body.length, explicit, {})
   const entries = [...decodeEntries(body, explicit ? undefined : derive)]
   if (entries.length !== entryCount) throw new Error(`found ${entries.length} entries, walkBody ${entryCount}`)

@@ -207,7 +207,7 @@ t.test('REP-12: an unknown type is unexpected, an unknown field is ignored', (t)
   }
   t.match(decodeObject({ type: 'heartbeat', sequence: 1, later: { than: 'us' } }), { type: 'heartbeat', sequence: 1 })
   const poisoned = Buffer.from('82a474797065a6737461747573a95f5f70726f746f5f5f81a161 01'.replace(' ', ''), 'hex')
-  t.equal((decodeMessage(poisoned) as { a?: number }).a, undefined, 'a field called __proto__ changes no prototype')
+  t.notOk('a' in decodeMessage(poisoned), 'a field called __proto__ changes no prototype')
   t.end()
 })
 

@@ -4,11 +4,11 @@
  */
 import type { LoggedEntry } from '../../protocol/entry.ts'
 
-const STORAGE_OPS = new Map([
+const STORAGE_OPS: ReadonlyMap<number, 'truncate_storage' | 'add_storage' | 'remove_storage'> = new Map([
   [7, 'truncate_storage'],
   [8, 'add_storage'],
   [9, 'remove_storage'],
-] as const)
+])
 
 /** The entries as written, zero versions included; undefined if the bytes are no body. */
 export function naiveBody(body: Buffer, explicit: boolean): LoggedEntry[] | undefined {
@@ -25,7 +25,7 @@ export function naiveBody(body: Buffer, explicit: boolean): LoggedEntry[] | unde
   const version = (): LoggedEntry['version'] => ({ major: u64(), minor: u64() })
   while (rest.length > 0) {
     const code = take(1)[0]!
-    const storageOp = STORAGE_OPS.get(code as 7)
+    const storageOp = STORAGE_OPS.get(code)
     if (code === 1) {
       const keyBytes = take(4).readUInt32LE()
       const valueBytes = take(4).readUInt32LE()

@@ -90,7 +90,7 @@ t.test('examples that stand one behind the other in a channel say so in their po
 })
 
 t.test('an example that differs from its table in one cell is seen', (t) => {
-  const text = readDocument('PROTOCOL').replace('| lastSequence | 34 |', '| lastSequence | 35 |')
+  const text = readDocument('PROTOCOL').replace(/\| lastSequence +\| 34/, '| lastSequence | 35')
   const example = examplesOf(text).find((e) => e.info['example'] === 'stored-reply')!
   t.not(flatten(decode(example)).get('lastSequence'), example.fields.get('lastSequence'))
   t.throws(() => examplesOf('```hex example=x as=reply\n00\n```\n\nno table\n'), /found 0 examples/)

@@ -74,6 +74,10 @@ export class Command {
     this.#child.kill(signal)
   }
 
+  type(text: string): void {
+    this.#child.stdin?.write(text)
+  }
+
   endStdin(): void {
     this.#child.stdin?.end()
   }

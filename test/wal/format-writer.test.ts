@@ -29,7 +29,7 @@ function play(): Played {
     starts.push([master.start.mastership.firstEpoch, master.start.mastership.baseEpoch])
     for (let round = 0; round < 40; round++) {
       for (let channel = 0; channel < CHANNELS; channel++) {
-        for (let n = (round * (channel + 3) + life) % 4; n > 0; n--) {
+        for (let n = (round * (channel + 3) + channel + life) % 4; n > 0; n--) {
           id++
           sessions.set(id, sessionFrame(channel, id, (id * 37) % 900).subarray(FRAME_HEADER_BYTES))
           master.write(channel, id, (id * 37) % 900)

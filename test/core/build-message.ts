@@ -1,0 +1,65 @@
+/** Messages of a transcript: a type and what differs from the ordinary. */
+
+import { toWireHistory } from '../../daemon/core/wire-history.ts'
+import type { Message } from '../../protocol/control-message.ts'
+import { CLUSTERS, nodeNamed, parseHistory, parseTerm } from './names.ts'
+import type { Arguments } from './transcript.ts'
+
+export function buildMessage(type: string, args: Arguments): Message {
+  const versions = (): { versionMin: number; versionMax: number } => {
+    const [versionMin = 1, versionMax = 1] = (args.option('versions') ?? '1..1').split('..').map(Number)
+    return { versionMin, versionMax }
+  }
+  switch (type) {
+    case 'client_hello':
+      return { type, ...versions(), clusterId: clusterOf(args) }
+    case 'session_begin': {
+      const node = args.option('node') ?? 'A'
+      const history = parseHistory(args.option('history') ?? '3A7@0')
+      const term = history.at(-1)?.term ?? parseTerm('1A1')
+      return {
+        type,
+        ...versions(),
+        clusterId: clusterOf(args),
+        nodeId: nodeNamed(node),
+        address: `node${node}:7500`,
+        channels: args.numberOption('channels', 1),
+        term,
+        history: toWireHistory(history),
+        ends: args.listOption('ends', [0]),
+      }
+    }
+    case 'session_begin_ok':
+      return {
+        type,
+        version: 1,
+        nodeId: nodeNamed(args.option('node') ?? 'B'),
+        session: BigInt(args.option('session') ?? '1'),
+        secret: Buffer.alloc(16, args.numberOption('secret', 77)),
+        resume: args.listOption('resume', [0]),
+        logPorts: args.listOption('ports', [7601]),
+      }
+    case 'heartbeat':
+    case 'heartbeat_ok':
+      return { type, sequence: args.number() }
+    case 'group_commit':
+    case 'group_commit_ok':
+    case 'epoch':
+      return { type, epoch: BigInt(args.word()) }
+    case 'session_end':
+      return { type, reason: 'a transcript says so' }
+    case 'log_open_ok':
+      return { type, position: 0, sequence: 0, term: parseTerm('3A7') }
+    case 'error': {
+      const code = args.word()
+      return { type, error: { code, message: 'Cannot do it: a transcript says so', hint: '', where: {} } }
+    }
+    default:
+      throw new Error(`transcripts have no message ${type}`)
+  }
+}
+
+function clusterOf(args: Arguments): string {
+  const name = args.option('cluster') ?? 'ours'
+  return name === 'any' ? '' : CLUSTERS[name]!
+}

@@ -1,0 +1,102 @@
+/**
+ * One master's channel in the test's own thread, on a real disk that can be told to fail, with one good client secret.
+ * For what cannot be seen from outside a node: paused sockets, and an fdatasync that does not come back well.
+ */
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import type { Socket } from 'node:net'
+import { MasterChannel } from '../../daemon/io/master-channel.ts'
+import { initNode } from '../../daemon/node.ts'
+import { TravertineError } from '../../protocol/errors.ts'
+import { headerSeed } from '../../protocol/frame.ts'
+import { channelId, nodeId, termNumber } from '../../protocol/ids.ts'
+import { MIB } from '../../protocol/limits.ts'
+import { Board, boardShape, createBoard } from '../../wal/board.ts'
+import { ChannelWriter } from '../../wal/channel-writer.ts'
+import type { DiskFile } from '../../wal/disk.ts'
+import { encodePolicy } from '../../wal/durability.ts'
+import { NodeDisk } from '../../wal/node-disk.ts'
+import { channelDirectory, Segments } from '../../wal/segments.ts'
+import { temporaryDirectory } from '../temp-directory.ts'
+import type { Teardown } from './cluster.ts'
+import { RawConnection, RawLink, until } from './raw-client.ts'
+
+export class FailingDisk extends NodeDisk {
+  failing = false
+  syncs = 0
+
+  override open(path: string, access: 'read' | 'write'): DiskFile {
+    const file = super.open(path, access)
+    return {
+      path: file.path,
+      bytes: () => file.bytes(),
+      read: (target, offset) => file.read(target, offset),
+      write: (buffers, offset) => file.write(buffers, offset),
+      syncData: () => {
+        this.syncs++
+        if (this.failing) throw new TravertineError('DISK_FAILED', 'Cannot flush: found EIO, expected success')
+        file.syncData()
+      },
+      close: () => file.close(),
+    }
+  }
+}
+
+export class ChannelHarness {
+  readonly disk = new FailingDisk()
+  readonly channel: MasterChannel
+  readonly seed: number
+  readonly poisons: TravertineError[] = []
+  /** The node's ends of the connections, in the order in which they came in. */
+  readonly accepted: Socket[] = []
+  #port = 0
+  #producers = 0n
+
+  constructor(t: Teardown) {
+    const directory = `${temporaryDirectory(t)}/m`
+    const manifest = initNode({ directory, role: 'master' })
+    const files = channelDirectory(directory, 0)
+    this.seed = headerSeed(manifest.clusterId, channelId(0))
+    const policy = encodePolicy({ inSync: [], quorum: 0 })
+    const segments = new Segments({ disk: this.disk, directory: files, segmentBytes: 64 * MIB, access: 'write' })
+    this.channel = new MasterChannel({
+      channel: 0,
+      disk: this.disk,
+      channelDirectory: files,
+      board: new Board(createBoard(boardShape(1), { firstEpoch: 1n, baseEpoch: 0n, policy })),
+      writer: new ChannelWriter({ channel: 0, segments, position: 0, onRecoveryPoint: () => undefined }),
+      term: { number: termNumber(1n), nodeId: nodeId(manifest.nodeId), tag: 1 },
+      headerSeed: this.seed,
+      wake: () => undefined,
+      onRow: () => undefined,
+      onDrained: () => undefined,
+      onPoison: (error) => this.poisons.push(error),
+    })
+    this.channel.registry.register(1n, SECRET, 'client')
+    t.teardown(() => {
+      this.channel.stop()
+      segments.close()
+    })
+  }
+
+  async listen(): Promise<void> {
+    this.#port = await this.channel.listen('127.0.0.1', 0)
+  }
+
+  async open(): Promise<RawLink> {
+    const onSocket = (message: unknown): void => {
+      const { socket } = message as { socket: Socket } // as node documents net.server.socket
+      if (socket.localPort === this.#port) this.accepted.push(socket)
+    }
+    subscribe('net.server.socket', onSocket)
+    const connection = new RawConnection(this.#port)
+    const producer = ++this.#producers
+    connection.send({ type: 'log_open', version: 1, session: 1n, secret: SECRET, channel: 0, producer })
+    const answer = await connection.next()
+    unsubscribe('net.server.socket', onSocket)
+    if (answer?.type !== 'log_open_ok') throw new Error(`log_open was answered with ${answer?.type}`)
+    await until('the connection was seen to come in', () => this.accepted.length > 0)
+    return new RawLink(connection, this.seed, producer)
+  }
+}
+
+const SECRET = Buffer.alloc(16, 9)

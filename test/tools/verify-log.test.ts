@@ -1,0 +1,409 @@
+/** verifyLog: finds what is wrong with its file and position, and nothing where nothing is, on a live directory too. */
+import { cpSync, existsSync, readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { verifyLog } from '../../tools/verify-log.ts'
+import { NodeDisk } from '../../wal/node-disk.ts'
+import { writeRecoveryPoint } from '../../wal/recovery-point.ts'
+import { channelDirectory } from '../../wal/segments.ts'
+import { type Teardown, temporaryDirectory } from '../temp-directory.ts'
+import {
+  bodyOf,
+  ForgedLog,
+  type ForgeOptions,
+  fingerprint,
+  flipByte,
+  foreignTerm,
+  mastership,
+  put,
+  SEGMENT_BYTES,
+  segmentFile,
+  writeBytes,
+} from './forged-log.ts'
+import { runningPair, writeRounds } from './written-pair.ts'
+
+const disk = new NodeDisk()
+const verify = (directory: string) => verifyLog({ directory, disk })
+const forge = (t: Teardown, options?: ForgeOptions): ForgedLog =>
+  new ForgedLog(join(temporaryDirectory(t), 'a'), options)
+
+t.test('a pair that has written: no fault, every frame counted, on both sides', async (t) => {
+  const pair = await runningPair(t, temporaryDirectory(t))
+  const written = await writeRounds(pair, 60, 1000)
+  await pair.stop()
+  for (const directory of [pair.masterDirectory, pair.replicaDirectory]) {
+    const before = fingerprint(directory)
+    const report = await verify(directory)
+    t.same(report.findings, [])
+    t.equal(report.findingCount, 0)
+    t.equal(report.epochs, new Set(written.map(({ epoch }) => epoch)).size)
+    t.same(
+      report.channels.map(({ sessions, entries, tail, recoveryPoint }) => ({ sessions, entries, tail, recoveryPoint })),
+      [
+        { sessions: 60, entries: 120, tail: 'clean', recoveryPoint: 'used' },
+        { sessions: 60, entries: 120, tail: 'clean', recoveryPoint: 'used' },
+      ],
+    )
+    t.ok(report.channels.every(({ end, bytes, wholeEnd }) => bytes === end && wholeEnd === end))
+    t.same(fingerprint(directory), before, 'nothing was written')
+  }
+})
+
+t.test('one flipped bit, anywhere in a frame of a stopped log, is found with file and position', async (t) => {
+  const pair = await runningPair(t, temporaryDirectory(t))
+  await writeRounds(pair, 50, 1000)
+  await pair.stop()
+  for (const [directory, position] of [
+    [pair.masterDirectory, 70_000],
+    [pair.replicaDirectory, 70_000],
+    [pair.masterDirectory, 5],
+  ] as const) {
+    const copy = join(temporaryDirectory(t), 'copy')
+    cpSync(directory, copy, { recursive: true })
+    flipByte(copy, 1, position)
+    const report = await verify(copy)
+    t.equal(report.findingCount, 1)
+    const [found] = report.findings
+    const at = found?.where.offset ?? -1
+    t.ok(at <= position && position < at + 3000, 'the frame in which the byte lies')
+    t.match(found, { code: 'LOG_DAMAGED', where: { channel: 1, file: segmentFile(copy, 1, at) } })
+    t.ok(report.channels[1]?.sessions === 49 || report.channels[1]?.seals === 49, 'what stands behind is still read')
+    t.equal(report.channels[0]?.sessions, 50)
+  }
+})
+
+t.test('a whole sector of zeros in the middle', async (t) => {
+  const log = forge(t)
+  for (let epoch = 1n; epoch <= 20n; epoch++) {
+    log.session(epoch)
+    log.seal(epoch)
+  }
+  writeBytes(log.directory, 0, 512, Buffer.alloc(512))
+  const report = await verify(log.directory)
+  t.match(report.findings, [{ code: 'LOG_DAMAGED', where: { channel: 0, file: segmentFile(log.directory, 0, 0) } }])
+  t.ok((report.findings[0]?.where.offset ?? 0) <= 512)
+  t.ok(report.whole < 5n)
+})
+
+t.test('a torn tail, or a partial epoch at the end, is what crashes leave: no fault', async (t) => {
+  const log = forge(t, { channels: 3 })
+  log.session(1n)
+  log.seal(1n)
+  const whole = log.end()
+  log.session(2n)
+  log.seal(2n, { participants: 3n }) // channel 1 has not come to seal it
+  log.session(4n, { channel: 2 }) // epoch 3 was on channel 0, and is gone
+  log.seal(4n, { channel: 2 })
+  const torn = log.session(3n)
+  flipByte(log.directory, 0, torn + 90)
+  const report = await verify(log.directory)
+  t.same(report.findings, [])
+  t.equal(report.whole, 1n)
+  t.match(report.channels, [
+    { end: torn, wholeEnd: whole, tail: 'torn-tail' },
+    { end: 0, wholeEnd: 0, tail: 'clean' },
+    { end: log.end(2), wholeEnd: 0, tail: 'clean' },
+  ])
+})
+
+/** Each writes something that is wrong, with good CRCs; `where` is the position that has to be named. */
+const WRONG: readonly {
+  readonly name: string
+  readonly code: string
+  readonly text: RegExp
+  readonly write: (log: ForgedLog) => number
+}[] = [
+  {
+    name: 'a body that does not parse',
+    code: 'ENTRY_MALFORMED',
+    text: /entry code 9|cut off|beyond/,
+    write: (log) => log.sessionBody(Buffer.alloc(11, 9), { epoch: 2n, entryCount: 1 }),
+  },
+  {
+    name: 'a wrong entry count',
+    code: 'ENTRY_MALFORMED',
+    text: /found 1 entries, expected 2/,
+    write: (log) => log.session(2n, { entryCount: 2 }),
+  },
+  {
+    name: 'a version above the epoch',
+    code: 'ENTRY_MALFORMED',
+    text: /major version 3, expected at most the epoch 2/,
+    write: (log) =>
+      log.sessionBody(bodyOf([{ ...put('k'), version: { major: 3n, minor: 0n } }]), {
+        epoch: 2n,
+        entryCount: 1,
+        flags: 1,
+      }),
+  },
+  {
+    name: 'a first minor version that is not the count',
+    code: 'LOG_DAMAGED',
+    text: /first minor version 7, expected 0/,
+    write: (log) => log.session(2n, { firstMinor: 7n }),
+  },
+  {
+    name: 'a session of a sealed epoch',
+    code: 'LOG_DAMAGED',
+    text: /session of epoch 1, expected one above 1/,
+    write: (log) => log.session(1n),
+  },
+  {
+    name: 'two epochs between two seals',
+    code: 'LOG_DAMAGED',
+    text: /session of epoch 3, expected 2 until its seal/,
+    write: (log) => lastOf(log.session(2n), log.session(3n)),
+  },
+  {
+    name: 'a seal of another epoch than its sessions',
+    code: 'LOG_DAMAGED',
+    text: /seal of epoch 3 behind sessions of 2/,
+    write: (log) => lastOf(log.session(2n), log.seal(3n, { prev: 1n })),
+  },
+  { name: 'a seal again', code: 'LOG_DAMAGED', text: /seal of epoch 1 behind that of 1/, write: (log) => log.seal(1n) },
+  {
+    name: 'a seal that names a channel too many',
+    code: 'LOG_DAMAGED',
+    text: /channels which the cluster does not have/,
+    write: (log) => log.seal(2n, { participants: 5n }),
+  },
+  {
+    name: 'a seal without its own channel',
+    code: 'LOG_DAMAGED',
+    text: /does not name its own channel/,
+    write: (log) => log.seal(2n, { participants: 2n }),
+  },
+  {
+    name: 'a seal that knows itself STORED',
+    code: 'LOG_DAMAGED',
+    text: /knows epoch 2 to be STORED/,
+    write: (log) => log.seal(2n, { stored: 2n }),
+  },
+  {
+    name: 'a seal durable beyond itself',
+    code: 'LOG_DAMAGED',
+    text: /knows position 9999 to be durable/,
+    write: (log) => log.seal(2n, { durablePosition: 9999 }),
+  },
+  {
+    name: 'a seal that leaves an epoch out',
+    code: 'LOG_DAMAGED',
+    text: /found epoch 0 as the one before 2, expected 1/,
+    write: (log) => log.seal(2n, { prev: 0n }),
+  },
+  {
+    name: 'a seal with session fields',
+    code: 'ENTRY_MALFORMED',
+    text: /session fields/,
+    write: (log) => log.append(0, { kind: 2, epoch: 2n, producerId: 4n }, sealBody(1n)),
+  },
+  {
+    name: 'a seal of another length',
+    code: 'ENTRY_MALFORMED',
+    text: /found 39 bytes/,
+    write: (log) => log.append(0, { kind: 2, epoch: 2n }, sealBody(1n).subarray(0, 39)),
+  },
+  {
+    name: 'a MARK of an epoch',
+    code: 'ENTRY_MALFORMED',
+    text: /MARK of epoch 1, expected 0/,
+    write: (log) => log.mark({ epoch: 1n }),
+  },
+  {
+    name: 'a MARK durable beyond itself',
+    code: 'LOG_DAMAGED',
+    text: /MARK that knows position 9999/,
+    write: (log) => log.mark({ durablePosition: 9999 }),
+  },
+  {
+    name: 'a MARK of another length',
+    code: 'ENTRY_MALFORMED',
+    text: /found 15 bytes/,
+    write: (log) => log.append(0, { kind: 7 }, Buffer.alloc(15)),
+  },
+]
+
+const lastOf = (...positions: number[]): number => positions.at(-1) ?? 0
+
+function sealBody(prev: bigint): Buffer {
+  const body = Buffer.alloc(40)
+  body.writeBigUInt64LE(prev, 0)
+  body.writeBigUInt64LE(1n, 8)
+  return body
+}
+
+for (const { name, code, text, write } of WRONG) {
+  t.test(`found: ${name}`, async (t) => {
+    const log = forge(t, { channels: 2 })
+    log.session(1n)
+    log.seal(1n)
+    t.same((await verify(log.directory)).findings, [], 'so far it is right')
+    const position = write(log)
+    const { findings } = await verify(log.directory)
+    const where = { channel: 0, offset: position, file: segmentFile(log.directory, 0, position) }
+    const found = findings.find((finding) => text.test(finding.message))
+    t.match(found, { code, where }, findings.map((finding) => finding.describe()).join('\n'))
+  })
+}
+
+t.test('found: an epoch above the one that a channel has skipped', async (t) => {
+  const log = forge(t, { channels: 2 })
+  log.seal(1n, { participants: 3n })
+  const position = log.seal(2n, { channel: 1, participants: 2n, prev: 1n })
+  const { findings, whole } = await verify(log.directory)
+  t.equal(whole, 0n)
+  t.match(findings, [
+    {
+      code: 'LOG_DAMAGED',
+      message: /seal of epoch 2 on channel 1, expected that of 1 first/,
+      where: { channel: 1, offset: position, epoch: 1n },
+    },
+  ])
+})
+
+t.test('found: an epoch below the first of its mastership, and a mastership that begins within an epoch', async (t) => {
+  const log = forge(t, { history: (own) => [mastership(own, [0], 5n, 0n)] })
+  const position = log.seal(4n, { prev: 0n })
+  t.match((await verify(log.directory)).findings, [
+    { code: 'LOG_DAMAGED', message: /epoch 4 in term 1, expected at least 5/, where: { offset: position } },
+  ])
+
+  const other = forge(t)
+  const own = other.manifest.history[0]?.term
+  if (own === undefined) throw new Error('no term')
+  other.session(1n)
+  const start = other.end()
+  other.writeManifest({
+    ...other.manifest,
+    history: [mastership(own, [0]), mastership(foreignTerm(2n), [start], 2n, 0n)],
+  })
+  other.seal(2n, { prev: 0n })
+  t.match((await verify(other.directory)).findings, [
+    { code: 'LOG_DAMAGED', message: /term 2 begin within epoch 1/, where: { offset: start } },
+  ])
+})
+
+t.test(
+  'what this node has sealed as STORED must be whole; what another master has is not for it to prove',
+  async (t) => {
+    const history = (): ForgeOptions['history'] => (own) => [mastership(own, [0, 0])]
+    const own = forge(t, { channels: 2, history: history()! })
+    const foreign = forge(t, { channels: 2, role: 'replica', history: () => [mastership(foreignTerm(1n), [0, 0])] })
+    for (const log of [own, foreign]) {
+      log.seal(1n, { participants: 3n })
+      log.seal(1n, { participants: 3n, channel: 1 })
+      log.seal(2n, { participants: 3n })
+      log.seal(3n, { stored: 2n }) // channel 1 has lost the seal of epoch 2
+    }
+    const { findings, whole } = await verify(own.directory)
+    t.equal(whole, 1n)
+    t.match(findings, [{ code: 'LOG_INCOMPLETE', message: /found epoch 1 as the last whole one, expected at least 2/ }])
+    t.same((await verify(foreign.directory)).findings, [])
+  },
+)
+
+t.test('recovery points are compared with the log: damaged, lying, pointing nowhere, outdated', async (t) => {
+  const log = forge(t)
+  log.session(1n)
+  const sealPosition = log.seal(1n)
+  const position = log.end()
+  log.session(2n)
+  log.seal(2n)
+  const folder = channelDirectory(log.directory, 0)
+  const good = { channel: 0, position, epoch: 1n, stored: 1n, term: 1n, termTag: 77, sealPosition }
+  const found = async (point: object): Promise<readonly unknown[]> => {
+    writeRecoveryPoint(disk, folder, { ...good, ...point })
+    const report = await verify(log.directory)
+    return [report.channels[0]?.recoveryPoint, ...report.findings.map(({ code, message }) => `${code} ${message}`)]
+  }
+  t.same(await found({}), ['used'])
+  t.match(await found({ epoch: 2n }), ['used', /LOG_DAMAGED.*recovery point says: epoch 2/])
+  t.match(await found({ position: position + 1 }), ['used', /LOG_DAMAGED/])
+  t.match(await found({ stored: 3n }), ['used', /LOG_INCOMPLETE.*expected at least 3, which its recovery point/])
+  t.match(await found({ sealPosition: sealPosition + 1 }), ['used', /LOG_DAMAGED.*found no seal there/])
+  t.match(await found({ sealPosition: 9000, position: 9100 }), ['used', /LOG_DAMAGED/])
+  t.same(await found({ term: 9n }), ['outdated'])
+  await found({})
+  const file = join(folder, 'recovery.point')
+  writeFileSync(file, readFileSync(file, 'utf8').replace('"epoch"', '"epocx"'))
+  const report = await verify(log.directory)
+  t.match(report.findings, [{ code: 'LOG_DAMAGED', where: { file } }])
+  t.equal(report.whole, 2n)
+})
+
+t.test('segments: missing in the middle, missing at the begin, cut short, all gone', async (t) => {
+  const pair = await runningPair(t, temporaryDirectory(t), 1)
+  await writeRounds(pair, 40, 3000)
+  await pair.stop()
+  const attempt = async (spoil: (folder: string, file: (n: number) => string) => void): Promise<readonly unknown[]> => {
+    const copy = join(temporaryDirectory(t), 'copy')
+    cpSync(pair.masterDirectory, copy, { recursive: true })
+    spoil(channelDirectory(copy, 0), (n) => segmentFile(copy, 0, n * SEGMENT_BYTES))
+    return (await verify(copy)).findings
+  }
+  t.ok(existsSync(segmentFile(pair.masterDirectory, 0, 3 * SEGMENT_BYTES)), 'the log has more than three segments')
+  t.match(await attempt((_, file) => rmSync(file(1))), [{ code: 'LOG_DAMAGED', where: { file: /0{16}\.wal$/ } }])
+  t.match(await attempt((_, file) => rmSync(file(0))), [
+    { code: 'LOG_DAMAGED', message: /oldest byte at position 65536/ },
+  ])
+  t.match(await attempt((_, file) => truncateSync(file(1), 1000)), [
+    { code: 'LOG_DAMAGED', where: { file: /10000\.wal$/ } },
+  ])
+  t.ok((await attempt((folder) => renameSync(folder, `${folder}-away`))).length > 0)
+})
+
+t.test('what was cut off and kept is checked as well', async (t) => {
+  const log = forge(t)
+  log.session(1n)
+  log.seal(1n)
+  const bytes = readFileSync(segmentFile(log.directory, 0, 0)).subarray(0, log.end())
+  const folder = join(log.directory, 'divergent')
+  disk.makeDirectory(folder)
+  const file = join(folder, 'before-2-00-0000000000000000.wal')
+  writeFileSync(file, bytes)
+  writeFileSync(join(folder, 'notes.txt'), 'nobody minds')
+  const good = await verify(log.directory)
+  t.same([good.findings, good.divergentFiles], [[], 1])
+  writeFileSync(file, bytes.subarray(0, -1))
+  t.match((await verify(log.directory)).findings, [{ code: 'LOG_DAMAGED', message: /no whole frame/, where: { file } }])
+  const spoiled = Buffer.from(bytes)
+  spoiled[150] = 1
+  writeFileSync(file, spoiled)
+  t.match((await verify(log.directory)).findings, [{ code: 'LOG_DAMAGED', where: { file } }])
+})
+
+t.test('a frame of a newer program is told apart from damage', async (t) => {
+  const log = forge(t)
+  log.session(1n)
+  const position = log.append(0, { kind: 3, epoch: 1n }, Buffer.alloc(4))
+  t.match((await verify(log.directory)).findings, [{ code: 'FRAME_KIND_UNKNOWN', where: { offset: position } }])
+})
+
+t.test('a live pair under load never looks damaged', async (t) => {
+  const pair = await runningPair(t, temporaryDirectory(t), 3)
+  let goesOn = true
+  let sessions = 0
+  const writers = pair.channels.map(async (channel) => {
+    while (goesOn) {
+      const entry = { op: 'put' as const, storage: 1n, key: `${sessions}`, value: Buffer.alloc(700, 1) }
+      const some = Array.from({ length: 8 }, () => channel.write([entry], { level: 'stored' }))
+      await Promise.all(some)
+      sessions += some.length
+    }
+  })
+  let looks = 0
+  for (; looks < 15 || sessions < 500; looks++) {
+    for (const directory of [pair.masterDirectory, pair.replicaDirectory]) {
+      const { findings } = await verify(directory)
+      if (findings.length > 0)
+        t.same(
+          findings.map((finding) => finding.describe()),
+          [],
+        )
+    }
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  goesOn = false
+  await Promise.all(writers)
+  t.ok(looks >= 15)
+})

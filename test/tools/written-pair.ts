@@ -1,0 +1,72 @@
+/** A master and a replica that have run, written and stopped: data directories as nodes leave them. */
+import { join } from 'node:path'
+import { type Channel, type Client, connect } from '../../client/client.ts'
+import { initNode, startNode, type TravertineNode } from '../../daemon/node.ts'
+import { CLUSTER, SEGMENT_BYTES } from './forged-log.ts'
+
+interface Teardown {
+  teardown(handler: () => unknown): unknown
+}
+
+export interface RunningPair {
+  readonly masterDirectory: string
+  readonly replicaDirectory: string
+  readonly master: TravertineNode
+  readonly client: Client
+  readonly channels: readonly Channel[]
+  /** Closes both nodes, once. */
+  stop(): Promise<void>
+}
+
+/** Both nodes in this process, on free ports, with small segments. */
+export async function runningPair(t: Teardown, directory: string, channels = 2): Promise<RunningPair> {
+  const masterDirectory = join(directory, 'master')
+  const replicaDirectory = join(directory, 'replica')
+  const facts = { clusterId: CLUSTER, channels, segmentBytes: SEGMENT_BYTES }
+  initNode({ directory: replicaDirectory, role: 'replica', ...facts })
+  const replica = await startNode({ directory: replicaDirectory, port: 0 })
+  let stopped: Promise<unknown> | undefined
+  const nodes = [replica]
+  const stop = async (): Promise<void> => {
+    stopped ??= Promise.all(nodes.map((node) => node.close()))
+    await stopped
+  }
+  t.teardown(stop)
+  initNode({ directory: masterDirectory, role: 'master', replicas: [`127.0.0.1:${replica.port}`], ...facts })
+  const master = await startNode({ directory: masterDirectory, port: 0 })
+  nodes.unshift(master)
+  const client = await connect({ address: `127.0.0.1:${master.port}` })
+  const opened = await Promise.all(Array.from({ length: channels }, (_, channel) => client.openChannel({ channel })))
+  const close = async (): Promise<void> => {
+    await client.close()
+    await stop()
+  }
+  t.teardown(close)
+  return { masterDirectory, replicaDirectory, master, client, channels: opened, stop: close }
+}
+
+export interface WrittenSession {
+  readonly channel: number
+  readonly keys: readonly string[]
+  readonly epoch: bigint
+}
+
+/** `rounds` sessions on each channel, two entries each, all PROPAGATED. */
+export async function writeRounds(pair: RunningPair, rounds: number, valueBytes = 100): Promise<WrittenSession[]> {
+  const written: WrittenSession[] = []
+  for (let round = 0; round < rounds; round++) {
+    const sessions = pair.channels.map(async (channel) => {
+      const keys = [`c${channel.id}-r${round}-a`, `c${channel.id}-r${round}-b`]
+      const entries = keys.map((key) => ({
+        op: 'put' as const,
+        storage: 1n,
+        key,
+        value: Buffer.alloc(valueBytes, key),
+      }))
+      const { epoch } = await channel.write(entries, { level: 'propagated' })
+      written.push({ channel: channel.id, keys, epoch })
+    })
+    await Promise.all(sessions)
+  }
+  return written
+}
