@@ -24,7 +24,7 @@ const POOL_ENTRIES = 8192
 endWithParent()
 const order = JSON.parse(process.argv[2] ?? '{}') as LoadOrder // written by rounds.ts
 tellParent({ phase: 'result', result: await generate(order) } satisfies LoadMessage)
-process.disconnect()
+// and then it stays until its parent, which still has to read its peak memory, lets go of it
 
 async function generate({ address, workload: name, channels: count, ...bounds }: LoadOrder): Promise<LoadResult> {
   const workload = WORKLOADS.find((candidate) => candidate.name === name)

@@ -73,7 +73,11 @@ function buildCommand(): Command {
     .option('--rounds <n>', 'rounds of each system per workload', count, 7)
     .option('--seconds <s>', 'measured seconds of a round, at most; a third more to warm up', positive, 1.2)
     .option('--bytes <gib>', 'GiB of sessions that the whole run may send, warm-up included', positive, 4)
-    .option('--only <list>', 'workloads: one, many, bulk', workloadList, WORKLOADS)
+    .addOption(
+      new Option('--only <list>', 'workloads: one, many, bulk')
+        .argParser(workloadList)
+        .default(WORKLOADS, 'all of them'),
+    )
     .option('--dir <path>', 'where to write, on a real disk; default: the temporary directory of the system')
     .option('--profile <dir>', 'leave a CPU profile of each thread there')
     .addOption(

@@ -37,7 +37,7 @@ export class Channel<Value = Uint8Array> {
     this.#deadlineMsDefault = of.deadlineMsDefault
   }
 
-  /** `closing`: `close()` was called and waits for answers. `ended`: closed, or its connection was lost. */
+  /** `closing`: it takes nothing new and waits for answers (`close()`, a lost client). `ended`: for whatever reason. */
   get state(): ProducerState {
     return this.#producer.state
   }

@@ -108,8 +108,8 @@ export class FrameBuffer {
       slab.references -= 1
       if (slab.references > 0) continue
       if (slab !== this.#slab) this.#keep(slab)
-      // nothing in it is needed any more: start again where the cache is warm
-      else if (this.#owner === undefined) slab.tip = 0
+      // no finished frame is in it: start again where the cache is warm. A draft at its tip moves out when that is needed
+      else slab.tip = 0
     }
   }
 

@@ -1,5 +1,9 @@
 /** What `status` says of a node: plain data, the same in the CLI's JSON and on the control channel. */
-import type { Role } from '../wal/manifest.ts'
+import type { Board } from '../wal/board.ts'
+import type { Manifest, Role } from '../wal/manifest.ts'
+import type { Core } from './core/events.ts'
+import { MasterCore } from './core/master-core.ts'
+import { ReplicaCore } from './core/replica-core.ts'
 
 export interface ReplicaStatus {
   readonly address: string
@@ -26,4 +30,41 @@ export interface NodeStatus {
   readonly clients: number
   readonly replicas: readonly ReplicaStatus[]
   readonly diskLow: boolean
+}
+
+export interface NodeParts {
+  readonly manifest: Manifest
+  /** Only on a master. */
+  readonly board: Board | undefined
+  /** Undefined until the node listens. */
+  readonly core: Core | undefined
+  readonly whole: bigint
+  readonly diskLow: boolean
+}
+
+export function describeNode({ manifest, board, core, whole, diskLow }: NodeParts): NodeStatus {
+  const open = board?.open() ?? 0n
+  const replica = core instanceof ReplicaCore ? core : undefined
+  const master = core instanceof MasterCore ? core : undefined
+  return {
+    role: manifest.role,
+    nodeId: manifest.nodeId,
+    clusterId: manifest.clusterId,
+    channels: manifest.channels,
+    term: manifest.history.at(-1)?.term.number ?? 0n,
+    open,
+    closed: board?.shownEpoch(open - 1n) ?? 0n,
+    stored: board?.shownEpoch(board.stored()) ?? 0n,
+    propagated: board?.shownEpoch(board.propagated()) ?? replica?.groupCommit ?? 0n,
+    whole,
+    masterAddress: replica?.masterAddress ?? '',
+    following: replica?.isFollowing ?? false,
+    clients: master?.clientCount ?? 0,
+    replicas: (master?.replicas() ?? []).map((r) => ({
+      address: r.member.address,
+      state: r.state,
+      error: r.lastError?.describe(),
+    })),
+    diskLow,
+  }
 }

@@ -58,9 +58,13 @@ export async function startNode(config: NodeConfig): Promise<TravertineNode> {
 }
 
 function handle(node: RunningNode, host: string, pool: JobPool, lock: DirectoryLock): TravertineNode {
-  const closed = node.closed.finally(async () => {
+  const release = async (): Promise<void> => {
     await pool.close()
     lock.close()
+  }
+  const closed = node.closed.then(release, async (thrown: unknown) => {
+    await release()
+    throw asError(thrown)
   })
   closed.catch(() => undefined) // whoever asks for `closed` hears of it; nobody asking is no crash of its own
   return {

@@ -17,7 +17,7 @@ import { ControlConnections } from './io/control-connections.ts'
 import { DiskWatch } from './io/disk-watch.ts'
 import type { JobPool } from './io/job-pool.ts'
 import type { FullConfig } from './node-config.ts'
-import type { NodeStatus } from './node-status.ts'
+import { describeNode, type NodeStatus } from './node-status.ts'
 import type { OpenLog } from './open-log.ts'
 import { doorbellMemory } from './threads/segment-preparer.ts'
 import type { FromChannel } from './threads/thread-messages.ts'
@@ -103,30 +103,13 @@ export class RunningNode {
   }
 
   status(): NodeStatus {
-    const board = this.#board
-    const core = this.#core
-    const open = board?.open() ?? 0n
-    const following = core instanceof ReplicaCore
-    return {
-      role: this.#manifest.role,
-      nodeId: this.#manifest.nodeId,
-      clusterId: this.#manifest.clusterId,
-      channels: this.#manifest.channels,
-      term: this.#manifest.history.at(-1)?.term.number ?? 0n,
-      open,
-      closed: board === undefined ? 0n : board.shownEpoch(open - 1n),
-      stored: board === undefined ? 0n : board.shownEpoch(board.stored()),
-      propagated: board === undefined ? (following ? core.groupCommit : 0n) : board.shownEpoch(board.propagated()),
+    return describeNode({
+      manifest: this.#manifest,
+      board: this.#board,
+      core: this.#core,
       whole: this.#whole.whole,
-      masterAddress: following ? core.masterAddress : '',
-      following: following && core.isFollowing,
-      clients: core instanceof MasterCore ? core.clientCount : 0,
-      replicas:
-        core instanceof MasterCore
-          ? core.replicas().map((r) => ({ address: r.member.address, state: r.state, error: r.lastError?.describe() }))
-          : [],
       diskLow: this.#watch.isLow,
-    }
+    })
   }
 
   #createBoard(): Board | undefined {

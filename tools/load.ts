@@ -6,12 +6,12 @@
  * ends it at once.
  */
 import { type Command, InvalidArgumentError, Option } from 'commander'
-import { type Client, connect, type Level } from '../client/client.ts'
+import { type Client, ClientError, connect, type Level } from '../client/client.ts'
 import { HOST_DEFAULT, PORT_DEFAULT } from '../daemon/node-config.ts'
 import { TravertineError } from '../protocol/errors.ts'
 import { CHANNEL_COUNT_LIMIT, SESSION_ENTRIES_LIMIT } from '../protocol/limits.ts'
 import { newCommand, path, wholeNumber } from './command-line.ts'
-import { ExitCode, exitCodeOf, InterruptedError } from './exit-codes.ts'
+import { ExitCode, exitCodeOf, InterruptedError, type StopReason } from './exit-codes.ts'
 import { openInput } from './load-input.ts'
 import { LoadReport } from './load-report.ts'
 import { FORMATS, type Format, Loader } from './loader.ts'
@@ -102,14 +102,26 @@ async function load(file: string, options: Options): Promise<void> {
       },
     })
     report.begin(loader.tally, channel.id)
+    void stop.requested.then(() =>
+      report.note('stops reading, and waits for what is on its way; a second signal ends it at once'),
+    )
     await loader.run()
     if (stop.reason !== undefined) failure = new InterruptedError('load all records', stop.reason)
   } catch (thrown) {
-    failure = thrown
+    failure = stop.reason === undefined ? thrown : afterStop(thrown, stop.reason)
   }
   report.finish(failure)
   if (failure !== undefined) process.exitCode = exitCodeOf(failure)
   await client?.close({ signal: AbortSignal.abort() }) // nothing is on its way any more
+}
+
+/** Whoever has stopped a load wants to hear that it was stopped, and what the wait for the rest has met. */
+function afterStop(thrown: unknown, reason: StopReason): unknown {
+  if (!(thrown instanceof ClientError)) return thrown
+  return new InterruptedError(
+    `load all records, nor wait for those on their way (${thrown.code}: ${thrown.message})`,
+    reason,
+  )
 }
 
 /** @throws CONFIG_INVALID */

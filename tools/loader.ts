@@ -38,6 +38,7 @@ export interface LoadOptions {
 
 /** A session is sent when it has this many bytes, though it may have room for more records: latency, and memory. */
 const SESSION_BYTES_GOAL = MIB
+const CHANNEL_LOOK_MS = 500
 /** Enough to keep network and disks busy; what an interruption leaves open stays small. */
 const SESSIONS_IN_FLIGHT = 64
 
@@ -79,7 +80,9 @@ export class Loader {
 
   /** Resolves when nothing is on its way any more. @throws the first thing that went wrong; a wish to stop is nothing wrong */
   async run(): Promise<LoadTally> {
+    const watch = setInterval(() => this.#lookAtChannel(), CHANNEL_LOOK_MS)
     await this.#attempt(() => this.#readAll())
+    clearInterval(watch)
     // what stands before a bad record is loaded; behind a wish to stop, or a session that failed, nothing more is
     if (!this.#isEnded) await this.#attempt(() => this.#send())
     this.#session?.abandon()
@@ -95,6 +98,12 @@ export class Loader {
     } catch (thrown) {
       this.#failure ??= asError(thrown)
     }
+  }
+
+  /** An input may be quiet for hours: a connection that was lost meanwhile should not be found out by its next record. */
+  #lookAtChannel(): void {
+    const { channel } = this.#options
+    if (channel.state === 'ended' && !this.#isEnded) this.#attempt(() => channel.ready()).finally(this.#end)
   }
 
   async #readAll(): Promise<void> {

@@ -34,7 +34,7 @@ export function nextLines(
     '',
     'What to try next, in another terminal:',
     `  printf 'hello\\nworld\\n' | ${travertine} load - --format lines --address ${master.address}`,
-    `  ${travertine} inspect ${replica.directory}`,
+    `  ${travertine} inspect ${replica.directory} --entries --limit 3`,
     `  ${travertine} verify ${replica.directory}`,
     `  ${travertine} verify --compare ${master.directory} ${replica.directory}`,
     '',

@@ -13,30 +13,7 @@
  */
 import { type Board, NONE, UNKNOWN } from './board.ts'
 import { policyCounts, propagatedLayer } from './durability.ts'
-
-/** What the machines ask of the channel's log. Implemented by channel-log.ts, and by the model in the test. */
-export interface LogPort {
-  hasQueue(): boolean
-  /** Stamps queued sessions with `layer` and appends them to the unwritten bytes. */
-  appendQueue(layer: bigint): void
-  appendSeal(layer: bigint, participants: bigint, stored: bigint): void
-  /** Hands the unwritten bytes to the connected replicas. */
-  sendUnwritten(): void
-  /** Writes the unwritten bytes and makes them durable. Throws when it cannot: the channel is then poisoned. */
-  writeAndSync(): void
-  /** Are there sessions whose writers still wait for STORED or PROPAGATED, or a layer to seal? */
-  hasUnanswered(): boolean
-  answer(stored: bigint, propagated: bigint): void
-  /** Lets `channel`, which may be the own one, recompute soon, and flush if it has a layer announced. */
-  wake(channel: number): void
-  /** First layer whose seal ends beyond `position`; undefined when there is none. May be lower than the truth. */
-  firstSealBeyond(position: number): bigint | undefined
-}
-
-/** One operation under way. */
-export interface StepMachine {
-  step(): boolean
-}
+import type { LogPort, StepMachine } from './log-port.ts'
 
 export function runToEnd(machine: StepMachine): void {
   while (!machine.step());
@@ -150,7 +127,17 @@ export class Announce implements StepMachine {
 /** Publishes what became durable, answers own writers, and wakes the channels that wait for it. */
 export class Recompute implements StepMachine {
   readonly #state: ChannelState
-  at: 'flag' | 'policy' | 'open' | 'cells' | 'stored' | 'raiseStored' | 'propagated' | 'raisePropagated' | 'answer' | 'wake' = 'flag'
+  at:
+    | 'flag'
+    | 'policy'
+    | 'open'
+    | 'cells'
+    | 'stored'
+    | 'raiseStored'
+    | 'propagated'
+    | 'raisePropagated'
+    | 'answer'
+    | 'wake' = 'flag'
   policy = 0n
   top = 0n
   row = 0
@@ -258,7 +245,21 @@ export class Flush implements StepMachine {
   readonly seal: Seal
   readonly announce: Announce
   readonly recompute: Recompute
-  at: 'closed' | 'sealClosed' | 'queue' | 'announce' | 'append' | 'mayClose' | 'bound' | 'recheck' | 'close' | 'seal' | 'send' | 'write' | 'clear' | 'recompute' = 'closed'
+  at:
+    | 'closed'
+    | 'sealClosed'
+    | 'queue'
+    | 'announce'
+    | 'append'
+    | 'mayClose'
+    | 'bound'
+    | 'recheck'
+    | 'close'
+    | 'seal'
+    | 'send'
+    | 'write'
+    | 'clear'
+    | 'recompute' = 'closed'
   rechecked = false
 
   constructor(state: ChannelState) {

@@ -9,8 +9,8 @@
  * durable: answers come out of `answer` only, which the board calls with published watermarks.
  */
 import { assert } from '../protocol/assert.ts'
-import { type ErrorPlace, TravertineError } from '../protocol/errors.ts'
 import { walkBody } from '../protocol/entry.ts'
+import { type ErrorPlace, TravertineError } from '../protocol/errors.ts'
 import {
   encodeFrame,
   FLAG_EXPLICIT_VERSIONS,
@@ -25,10 +25,11 @@ import type { Term } from '../protocol/ids.ts'
 import { FLUSH_BYTES_LIMIT } from '../protocol/limits.ts'
 import { encodeMark, encodeSeal } from '../protocol/seal.ts'
 import { type Board, NONE } from './board.ts'
-import { Acknowledge, ChannelState, Flush, type LogPort, Recompute, rowDown, runToEnd } from './board-machine.ts'
+import { Acknowledge, ChannelState, Flush, Recompute, rowDown, runToEnd } from './board-machine.ts'
 import type { ChannelWriter } from './channel-writer.ts'
 import { Deque } from './deque.ts'
 import { policyIsSatisfiable } from './durability.ts'
+import type { LogPort } from './log-port.ts'
 
 /** The writer of sessions: one client's log connection. */
 export interface Origin {
@@ -121,13 +122,21 @@ export class ChannelLog implements LogPort {
    */
   accept(frame: Buffer, at: number, bytes: number, origin: Origin, where: ErrorPlace): void {
     if (frame[at + HeaderOffset.kind] !== FrameKind.ENTRIES) {
-      throw new TravertineError('FRAME_KIND_UNKNOWN', `Cannot accept a session: found kind ${frame[at + HeaderOffset.kind]}, expected ${FrameKind.ENTRIES}`, { where })
+      throw new TravertineError(
+        'FRAME_KIND_UNKNOWN',
+        `Cannot accept a session: found kind ${frame[at + HeaderOffset.kind]}, expected ${FrameKind.ENTRIES}`,
+        { where },
+      )
     }
     const explicit = (frame.readUInt16LE(at + HeaderOffset.flags) & FLAG_EXPLICIT_VERSIONS) !== 0
     const summary = walkBody(frame, at + FRAME_HEADER_BYTES, at + bytes, explicit, where)
     const claimed = frame.readUInt32LE(at + HeaderOffset.entryCount)
     if (claimed !== summary.entryCount) {
-      throw new TravertineError('ENTRY_MALFORMED', `Cannot accept a session: found ${summary.entryCount} entries, expected ${claimed}`, { where })
+      throw new TravertineError(
+        'ENTRY_MALFORMED',
+        `Cannot accept a session: found ${summary.entryCount} entries, expected ${claimed}`,
+        { where },
+      )
     }
     this.#queue.push({ frame, at, bytes, majorMax: summary.majorMax, origin })
     this.#queuedBytes += bytes
@@ -195,7 +204,6 @@ export class ChannelLog implements LogPort {
     const { writer } = this.#options
     const stamp = new Stamp(this.#options, layer)
     const from = writer.appendedPosition
-    let run: { readonly buffer: Buffer; readonly from: number; to: number } | undefined
     let position = from
     for (let session = this.#queue.first(); session !== undefined; session = this.#queue.first()) {
       if (position > from && position - from + session.bytes > FLUSH_BYTES_LIMIT) break
@@ -208,15 +216,9 @@ export class ChannelLog implements LogPort {
       stamp.apply(session.frame, session.at, position, this.#minorCounter)
       this.#minorCounter += session.frame.readUInt32LE(session.at + HeaderOffset.entryCount)
       position += session.bytes
-      // frames that arrived one behind the other leave as one slice
-      if (run !== undefined && run.buffer === session.frame && run.to === session.at) run.to += session.bytes
-      else {
-        if (run !== undefined) writer.append(run.buffer.subarray(run.from, run.to))
-        run = { buffer: session.frame, from: session.at, to: session.at + session.bytes }
-      }
+      writer.appendSlice(session.frame, session.at, session.bytes)
       this.#notePending(layer, session)
     }
-    if (run !== undefined) writer.append(run.buffer.subarray(run.from, run.to))
     assert(writer.appendedPosition === position, 'stamped positions are where the bytes went', { position })
   }
 
@@ -310,10 +312,14 @@ export class ChannelLog implements LogPort {
     const sequence = readU64Number(session.frame, session.at + HeaderOffset.producerSequence)
     session.origin.rejected(
       sequence,
-      new TravertineError('VERSION_ABOVE_EPOCH', `Cannot write a session: found major version ${session.majorMax}, expected at most the epoch ${layer}`, {
-        where: { channel: this.#options.channel, epoch: layer },
-        hint: 'explicit write versions may not lie in the future; leave them out to use the epoch',
-      }),
+      new TravertineError(
+        'VERSION_ABOVE_EPOCH',
+        `Cannot write a session: found major version ${session.majorMax}, expected at most the epoch ${layer}`,
+        {
+          where: { channel: this.#options.channel, epoch: layer },
+          hint: 'explicit write versions may not lie in the future; leave them out to use the epoch',
+        },
+      ),
     )
   }
 }

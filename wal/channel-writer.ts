@@ -40,6 +40,10 @@ export class ChannelWriter {
   #durable: number
   #appended: number
   #buffers: Buffer[] = []
+  /** The last slice, which may still grow: bytes `#runFrom` to `#runTo` of `#run`. */
+  #run: Buffer | undefined
+  #runFrom = 0
+  #runTo = 0
   #poison: TravertineError | undefined
   readonly #seals = new Deque<SealPlace>()
   #whole = 0n
@@ -71,6 +75,7 @@ export class ChannelWriter {
 
   /** The buffers between durable and appended, in order. Valid until `writeAndSync`. */
   get unwritten(): readonly Buffer[] {
+    this.#endRun()
     return this.#buffers
   }
 
@@ -79,9 +84,19 @@ export class ChannelWriter {
   }
 
   append(bytes: Buffer): void {
+    this.appendSlice(bytes, 0, bytes.length)
+  }
+
+  /** Appends `buffer[at .. at + bytes)`. What arrived one behind the other in one buffer leaves as one slice. */
+  appendSlice(buffer: Buffer, at: number, bytes: number): void {
     assert(this.#poison === undefined, 'a poisoned channel takes no append')
-    this.#buffers.push(bytes)
-    this.#appended += bytes.length
+    if (this.#run !== buffer || this.#runTo !== at) {
+      this.#endRun()
+      this.#run = buffer
+      this.#runFrom = at
+    }
+    this.#runTo = at + bytes
+    this.#appended += bytes
   }
 
   /** Notes a seal that was appended. */
@@ -98,10 +113,10 @@ export class ChannelWriter {
   /** Writes what was appended and makes it durable. @throws CHANNEL_POISONED */
   writeAndSync(): void {
     if (this.#poison !== undefined) throw this.#poison
-    if (this.#buffers.length === 0) return
+    if (this.unwrittenBytes === 0) return
     const { segments } = this.#options
     try {
-      segments.write(this.#durable, this.#buffers, this.unwrittenBytes)
+      segments.write(this.#durable, this.unwritten, this.unwrittenBytes)
       segments.syncData()
     } catch (error) {
       throw this.#poisoned(asError(error))
@@ -111,16 +126,25 @@ export class ChannelWriter {
     this.#noteSegmentChange()
   }
 
+  #endRun(): void {
+    if (this.#run !== undefined) this.#buffers.push(this.#run.subarray(this.#runFrom, this.#runTo))
+    this.#run = undefined
+  }
+
   #poisoned(cause: Error): TravertineError {
-    this.#poison = new TravertineError('CHANNEL_POISONED', `Cannot make channel ${this.#options.channel} durable: ${cause.message}`, {
-      where: {
-        file: this.#options.segments.pathAt(this.#durable),
-        channel: this.#options.channel,
-        offset: this.#durable,
+    this.#poison = new TravertineError(
+      'CHANNEL_POISONED',
+      `Cannot make channel ${this.#options.channel} durable: ${cause.message}`,
+      {
+        where: {
+          file: this.#options.segments.pathAt(this.#durable),
+          channel: this.#options.channel,
+          offset: this.#durable,
+        },
+        hint: 'the node stops; check the disk, then start it again: recovery keeps what was answered',
+        cause,
       },
-      hint: 'the node stops; check the disk, then start it again: recovery keeps what was answered',
-      cause,
-    })
+    )
     return this.#poison
   }
 

@@ -29,7 +29,12 @@ export function keepDivergent(disk: Disk, directory: string, surplus: Surplus): 
   disk.syncDirectory(directory)
   const name = divergentName(surplus)
   const side = joinPath(target, `${name}.new`)
-  const segments = new Segments({ disk, directory: channelDirectory(directory, surplus.channel), segmentBytes: 0, access: 'read' })
+  const segments = new Segments({
+    disk,
+    directory: channelDirectory(directory, surplus.channel),
+    segmentBytes: 0,
+    access: 'read',
+  })
   const file = disk.create(side)
   try {
     const buffer = Buffer.alloc(Math.min(MIB, surplus.to - surplus.from))

@@ -11,7 +11,16 @@
  * Whether an end is *damage* is decided by recover.ts, from what later seals prove. For that, `findLater` looks for valid
  * frames behind the end. A frame of a newer version is neither: it is an error.
  */
-import { bodyCrcMatches, checkHeader, decodeHeader, FRAME_HEADER_BYTES, type FrameHeader, HeaderOffset, headerError, readU64Number } from '../protocol/frame.ts'
+import {
+  bodyCrcMatches,
+  checkHeader,
+  decodeHeader,
+  FRAME_HEADER_BYTES,
+  type FrameHeader,
+  HeaderOffset,
+  headerError,
+  readU64Number,
+} from '../protocol/frame.ts'
 import { MIB, SESSION_BYTES_LIMIT } from '../protocol/limits.ts'
 import type { Segments } from './segments.ts'
 import { type TermHistory, termMayStandAt } from './term-history.ts'
@@ -98,7 +107,11 @@ function nextCandidate(bytes: Buffer, position: number): number {
   const last = bytes.length - FRAME_HEADER_BYTES
   for (let at = 0; at <= last; at++) {
     // the low byte first: it is wrong in 255 of 256 places
-    if (bytes[at + HeaderOffset.position] === ((position + at) & 0xff) && readU64Number(bytes, at + HeaderOffset.position) === position + at) return at
+    if (
+      bytes[at + HeaderOffset.position] === ((position + at) & 0xff) &&
+      readU64Number(bytes, at + HeaderOffset.position) === position + at
+    )
+      return at
   }
   return last + 1
 }
@@ -110,7 +123,8 @@ function frameAt(options: ScanOptions, window: ReadWindow, position: number): Sc
   if (fault === 'crc') return undefined
   const place = { file: options.segments.pathAt(position), channel: options.channel, offset: position }
   const header = decodeHeader(head, 0)
-  const mayStand = header.position === position && termMayStandAt(options.history, { ...header, channel: options.channel })
+  const mayStand =
+    header.position === position && termMayStandAt(options.history, { ...header, channel: options.channel })
   if (!mayStand) return undefined
   if (fault !== undefined) throw headerError(fault, head, 0, place) // a good CRC in a good place: a newer program's
   const frame = window.at(position, FRAME_HEADER_BYTES + header.bodyLength)
@@ -151,7 +165,8 @@ class ReadWindow {
   }
 
   #load(position: number, bytes: number): void {
-    if (bytes > this.#buffer.length) this.#buffer = Buffer.alloc(Math.min(bytes + WINDOW_BYTES, SESSION_BYTES_LIMIT + 2 * WINDOW_BYTES))
+    if (bytes > this.#buffer.length)
+      this.#buffer = Buffer.alloc(Math.min(bytes + WINDOW_BYTES, SESSION_BYTES_LIMIT + 2 * WINDOW_BYTES))
     const most = Math.max(0, Math.min(this.#buffer.length, this.#limit - position))
     this.#from = position
     this.#filled = this.#segments.read(position, this.#buffer.subarray(0, most))

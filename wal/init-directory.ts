@@ -15,10 +15,14 @@ import { channelDirectory, prepareSegment } from './segments.ts'
 export function initDirectory(disk: Disk, directory: string, manifest: Manifest): void {
   const parent = directory.slice(0, Math.max(directory.lastIndexOf('/'), 1))
   if (disk.exists(directory) && disk.list(directory).length > 0) {
-    throw new TravertineError('DIRECTORY_NOT_EMPTY', `Cannot create a data directory: found files in ${directory}, expected an empty directory or none`, {
-      where: { file: directory },
-      hint: 'choose another directory; a lost replica is replaced by a new directory, never by init over old data',
-    })
+    throw new TravertineError(
+      'DIRECTORY_NOT_EMPTY',
+      `Cannot create a data directory: found files in ${directory}, expected an empty directory or none`,
+      {
+        where: { file: directory },
+        hint: 'choose another directory; a lost replica is replaced by a new directory, never by init over old data',
+      },
+    )
   }
   disk.makeDirectory(directory)
   disk.syncDirectory(parent)

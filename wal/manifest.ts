@@ -6,14 +6,24 @@
  * It never authorises deleting data it does not know.
  */
 import { TravertineError } from '../protocol/errors.ts'
-import { byteOffset, type ClusterId, clusterId, epoch, isUuid, type NodeId, nodeId, type Term, termNumber } from '../protocol/ids.ts'
+import {
+  byteOffset,
+  type ClusterId,
+  clusterId,
+  epoch,
+  isUuid,
+  type NodeId,
+  nodeId,
+  type Term,
+  termNumber,
+} from '../protocol/ids.ts'
 import { CHANNEL_COUNT_LIMIT, REPLICA_COUNT_LIMIT, SEGMENT_BYTES_LIMIT, SEGMENT_BYTES_MIN } from '../protocol/limits.ts'
 import { type Disk, joinPath, readWholeFile, replaceFile } from './disk.ts'
 import { decodeSmallRecord, encodeSmallRecord, type SmallRecordKind } from './small-record.ts'
 import type { Mastership, TermHistory } from './term-history.ts'
 
-export const MANIFEST_NAME = 'manifest'
-export const MANIFEST_VERSION = 1
+const MANIFEST_NAME = 'manifest'
+const MANIFEST_VERSION = 1
 
 export type Role = 'master' | 'replica'
 
@@ -56,10 +66,14 @@ export function readManifest(disk: Disk, directory: string): Manifest {
   }
   const file = joinPath(directory, MANIFEST_NAME)
   if (!disk.exists(file)) {
-    throw new TravertineError('DIRECTORY_NOT_INITIALISED', `Cannot open data directory ${directory}: it has no manifest`, {
-      where: { file: directory },
-      hint: 'create a data directory with `travertine init`; `run` never creates one',
-    })
+    throw new TravertineError(
+      'DIRECTORY_NOT_INITIALISED',
+      `Cannot open data directory ${directory}: it has no manifest`,
+      {
+        where: { file: directory },
+        hint: 'create a data directory with `travertine init`; `run` never creates one',
+      },
+    )
   }
   return decodeManifest(readWholeFile(disk, file), file)
 }
@@ -80,7 +94,9 @@ export function decodeManifest(bytes: Buffer, file: string): Manifest {
     role: fields.oneOf('role', ['master', 'replica']),
     channels,
     segmentBytes: fields.count('segmentBytes', SEGMENT_BYTES_MIN, SEGMENT_BYTES_LIMIT),
-    members: fields.list('members').map((m) => ({ row: m.count('row', 1, REPLICA_COUNT_LIMIT), address: m.text('address') })),
+    members: fields
+      .list('members')
+      .map((m) => ({ row: m.count('row', 1, REPLICA_COUNT_LIMIT), address: m.text('address') })),
     quorum: fields.count('quorum', 0, REPLICA_COUNT_LIMIT),
     history: fields.list('history').map((m) => readMastership(m, channels)),
     fence: fields.has('fence') ? readTerm(fields.child('fence')) : undefined,
@@ -148,7 +164,8 @@ class Fields {
 
   counts(name: string, length: number): number[] {
     const value = this.#value[name]
-    const good = Array.isArray(value) && value.length === length && value.every((v) => Number.isSafeInteger(v) && v >= 0)
+    const good =
+      Array.isArray(value) && value.length === length && value.every((v) => Number.isSafeInteger(v) && v >= 0)
     return good ? value : this.#wrong(name, `${length} positions`)
   }
 

@@ -11,10 +11,10 @@
  */
 import { type ErrorPlace, TravertineError } from '../protocol/errors.ts'
 import { FRAME_HEADER_BYTES, FrameKind, headerSeed } from '../protocol/frame.ts'
-import { channelId, type ClusterId } from '../protocol/ids.ts'
+import { type ClusterId, channelId } from '../protocol/ids.ts'
 import { decodeMark, decodeSeal } from '../protocol/seal.ts'
 import type { Disk } from './disk.ts'
-import { findLater, type ScannedFrame, scanFrames, type ScanOptions } from './frame-scan.ts'
+import { findLater, type ScannedFrame, type ScanOptions, scanFrames } from './frame-scan.ts'
 import { readRecoveryPoint } from './recovery-point.ts'
 import { channelDirectory, Segments } from './segments.ts'
 import { mastershipAt, type TermHistory } from './term-history.ts'
@@ -65,13 +65,22 @@ export function recoverChannel(options: RecoverOptions): ChannelScan {
   const directory = channelDirectory(options.directory, channel)
   const segments = new Segments({ disk, directory, segmentBytes: 0, access: 'read' })
   try {
-    const point = options.ignoreRecoveryPoint === true ? undefined : readRecoveryPoint(disk, directory, channel, history)
+    const point =
+      options.ignoreRecoveryPoint === true ? undefined : readRecoveryPoint(disk, directory, channel, history)
     const from = point?.position ?? segments.firstPosition
-    const scan: ScanOptions = { segments, channel, headerSeed: headerSeed(options.clusterId, channelId(channel)), history, from }
-    const collector = new Collector(options, point?.stored ?? 0n, from)
+    const scan: ScanOptions = {
+      segments,
+      channel,
+      headerSeed: headerSeed(options.clusterId, channelId(channel)),
+      history,
+      from,
+    }
+    const collector = new Collector(options, point?.stored ?? 0n, Math.max(from, ownStart(options)))
     const end = scanFrames(scan, (frame) => collector.visit(frame))
     if (end.tail === 'torn-tail') findLater({ ...scan, from: end.end }, (frame) => collector.visitLater(frame))
-    if (collector.provenPosition > end.end) throw damaged(segments.pathAt(end.end), channel, end.end, collector.provenPosition)
+    const reached = Math.min(end.end, segments.capacityEnd()) // files may be gone that a recovery point speaks of
+    if (collector.provenPosition > reached)
+      throw damaged(segments.pathAt(reached), channel, reached, collector.provenPosition)
     return {
       channel,
       from,
@@ -87,6 +96,11 @@ export function recoverChannel(options: RecoverOptions): ChannelScan {
   } finally {
     segments.close()
   }
+}
+
+/** Where the last mastership of this node began: all below was made durable here before it was written down. */
+function ownStart({ history, nodeId, channel }: RecoverOptions): number {
+  return history.findLast((m) => m.term.nodeId === nodeId)?.starts[channel] ?? 0
 }
 
 class Collector {

@@ -29,11 +29,21 @@ export interface RecoveryPoint {
 }
 
 export function writeRecoveryPoint(disk: Disk, channelDirectory: string, point: RecoveryPoint): void {
-  replaceFile(disk, channelDirectory, RECOVERY_POINT_NAME, encodeSmallRecord('recovery-point', RECOVERY_POINT_VERSION, point))
+  replaceFile(
+    disk,
+    channelDirectory,
+    RECOVERY_POINT_NAME,
+    encodeSmallRecord('recovery-point', RECOVERY_POINT_VERSION, point),
+  )
 }
 
 /** The recovery point of a channel, or undefined if there is none that fits `history`. */
-export function readRecoveryPoint(disk: Disk, channelDirectory: string, channel: number, history: TermHistory): RecoveryPoint | undefined {
+export function readRecoveryPoint(
+  disk: Disk,
+  channelDirectory: string,
+  channel: number,
+  history: TermHistory,
+): RecoveryPoint | undefined {
   const file = joinPath(channelDirectory, RECOVERY_POINT_NAME)
   if (!disk.exists(file)) return undefined
   let value: Readonly<Record<string, unknown>>
@@ -49,7 +59,17 @@ export function readRecoveryPoint(disk: Disk, channelDirectory: string, channel:
     if (error instanceof TravertineError && error.code !== 'DISK_FAILED') return undefined // a hint: scan from the start
     throw error
   }
-  const point: RecoveryPoint = {
+  const point = pointOf(value)
+  if (point === undefined || point.channel !== channel) return undefined
+  return termMayStandAt(history, { ...point, position: point.sealPosition }) ? point : undefined
+}
+
+/** A CRC proves that nothing was damaged, not that a sound program wrote it: a field that is wrong makes it no hint. */
+function pointOf(value: Readonly<Record<string, unknown>>): RecoveryPoint | undefined {
+  const numbers = ['channel', 'position', 'termTag', 'sealPosition'].every((name) => isCount(value[name]))
+  const epochs = ['epoch', 'stored', 'term'].every((name) => /^\d{1,20}$/.test(String(value[name])))
+  if (!numbers || !epochs) return undefined
+  return {
     channel: Number(value['channel']),
     position: Number(value['position']),
     epoch: BigInt(String(value['epoch'])),
@@ -58,6 +78,6 @@ export function readRecoveryPoint(disk: Disk, channelDirectory: string, channel:
     termTag: Number(value['termTag']),
     sealPosition: Number(value['sealPosition']),
   }
-  const fits = termMayStandAt(history, { ...point, position: point.sealPosition })
-  return point.channel === channel && fits ? point : undefined
 }
+
+const isCount = (v: unknown): boolean => typeof v === 'number' && Number.isSafeInteger(v) && v >= 0

@@ -9,7 +9,7 @@ import { type ErrorPlace, TravertineError } from '../protocol/errors.ts'
 import { decodeHeader, FRAME_HEADER_BYTES, FrameKind, HeaderOffset, readU64Number } from '../protocol/frame.ts'
 import { decodeSeal } from '../protocol/seal.ts'
 import type { ChannelWriter } from './channel-writer.ts'
-import { type TermHistory, termMayStandAt } from './term-history.ts'
+import { mastershipAt, type TermHistory } from './term-history.ts'
 import type { FoundSeal } from './whole-epoch.ts'
 
 export interface ReplicaLogOptions {
@@ -25,6 +25,10 @@ export class ReplicaLog {
   /** Seals appended and not yet durable. */
   #appendedSeals: FoundSeal[] = []
   #durableSeals: FoundSeal[] = []
+  /** Term of the mastership that owns the positions below `#ownedTo`; looked up again beyond. */
+  #ownerTerm = 0
+  #ownerTag = 0
+  #ownedTo = -1
 
   constructor(options: ReplicaLogOptions) {
     this.#options = options
@@ -45,28 +49,21 @@ export class ReplicaLog {
 
   /** @throws POSITION_MISMATCH, TERM_STALE, ENTRY_MALFORMED: the session ends, the log stays as it is */
   accept(buffer: Buffer, at: number, bytes: number, where: ErrorPlace): void {
-    const { channel, writer, history } = this.#options
+    const { writer } = this.#options
     const position = readU64Number(buffer, at + HeaderOffset.position)
     if (position !== writer.appendedPosition) {
-      throw new TravertineError('POSITION_MISMATCH', `Cannot append a frame: found position ${position}, expected ${writer.appendedPosition}`, {
-        where,
-        hint: 'the session is begun again, and resumes where this replica stands',
-      })
+      throw new TravertineError(
+        'POSITION_MISMATCH',
+        `Cannot append a frame: found position ${position}, expected ${writer.appendedPosition}`,
+        {
+          where,
+          hint: 'the session is begun again, and resumes where this replica stands',
+        },
+      )
     }
-    const header = decodeHeader(buffer, at)
-    if (!termMayStandAt(history, { channel, position, term: header.term, termTag: header.termTag })) {
-      throw new TravertineError('TERM_STALE', `Cannot append a frame: found term ${header.term}, which does not own position ${position}`, {
-        where,
-        hint: 'the sender is not the master of the history that this replica has adopted',
-      })
-    }
-    if (header.kind === FrameKind.SEAL) {
-      const seal = decodeSeal(buffer.subarray(at + FRAME_HEADER_BYTES, at + bytes), where)
-      const { epoch, term, termTag } = header
-      writer.noteSeal({ epoch, position, end: position + bytes, term, termTag })
-      this.#appendedSeals.push({ channel, epoch, term, prev: seal.prev, participants: seal.participants })
-    }
-    writer.append(buffer.subarray(at, at + bytes))
+    this.#checkTerm(buffer, at, position, where)
+    if (buffer[at + HeaderOffset.kind] === FrameKind.SEAL) this.#noteSeal(buffer, at, bytes, where)
+    writer.appendSlice(buffer, at, bytes)
   }
 
   /** Makes durable what was accepted. @throws CHANNEL_POISONED */
@@ -82,5 +79,32 @@ export class ReplicaLog {
     const seals = this.#durableSeals
     this.#durableSeals = []
     return seals
+  }
+
+  /** One lookup per mastership, not per frame: positions ascend, and so do the masterships that own them. */
+  #checkTerm(buffer: Buffer, at: number, position: number, where: ErrorPlace): void {
+    const { channel, history } = this.#options
+    if (position >= this.#ownedTo) {
+      const owner = mastershipAt(history, channel, position)
+      this.#ownerTerm = Number(owner?.term.number ?? 0n)
+      this.#ownerTag = owner?.term.tag ?? 0
+      const next = history.find((m) => m.starts[channel]! > position) // a start per channel: checkHistory
+      this.#ownedTo = next?.starts[channel] ?? Number.POSITIVE_INFINITY
+    }
+    const term = readU64Number(buffer, at + HeaderOffset.term)
+    if (term === this.#ownerTerm && buffer.readUInt32LE(at + HeaderOffset.termTag) === this.#ownerTag) return
+    throw new TravertineError(
+      'TERM_STALE',
+      `Cannot append a frame: found term ${term}, which does not own position ${position}`,
+      { where, hint: 'the sender is not the master of the history that this replica has adopted' },
+    )
+  }
+
+  #noteSeal(buffer: Buffer, at: number, bytes: number, where: ErrorPlace): void {
+    const { channel, writer } = this.#options
+    const { epoch, term, termTag, position } = decodeHeader(buffer, at)
+    const seal = decodeSeal(buffer.subarray(at + FRAME_HEADER_BYTES, at + bytes), where)
+    writer.noteSeal({ epoch, position, end: position + bytes, term, termTag })
+    this.#appendedSeals.push({ channel, epoch, term, prev: seal.prev, participants: seal.participants })
   }
 }

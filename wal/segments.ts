@@ -42,8 +42,8 @@ export function prepareSegment(disk: Disk, directory: string, base: number, byte
   try {
     for (let at = 0; at < bytes; at += zeros.length) {
       file.write([at + zeros.length <= bytes ? zeros : zeros.subarray(0, bytes - at)], at)
+      file.syncData() // after each piece: one large flush at the end would hold up the commits of all channels
     }
-    file.syncData()
   } finally {
     file.close()
   }
@@ -73,6 +73,8 @@ export interface SegmentsOptions {
 export interface Preparer {
   /** Begin to make the segment at `base`, with `prepareSegment`, elsewhere. At most one is under way. */
   ask(base: number): void
+  /** Is one under way? Its file may be visible already, and its name not durable yet. */
+  readonly isBusy: boolean
   /** Blocks until the segment that was asked for is there. @throws DISK_FULL, DISK_FAILED */
   wait(base: number): void
 }
@@ -177,7 +179,7 @@ export class Segments {
   keepAhead(): void {
     const { preparer, ahead, segmentBytes } = this.#options
     const end = this.capacityEnd()
-    if (preparer === undefined || this.#askedFor >= end) return
+    if (preparer === undefined || preparer.isBusy || this.#askedFor >= end) return // its end is a call of its own
     if (end - this.#writtenEnd > (ahead ?? 1) * segmentBytes) return
     this.#askedFor = end
     preparer.ask(end)
@@ -189,9 +191,13 @@ export class Segments {
   }
 
   #segmentForWrite(position: number): OpenSegment {
-    const known = this.#segmentAt(position)
-    if (known !== undefined) return known
     const { disk, directory, segmentBytes, preparer } = this.#options
+    const known = this.#segmentAt(position)
+    if (known !== undefined) {
+      // seen is not finished: nothing may be answered from a file whose name a power cut can still take away
+      if (known.base === this.#askedFor) preparer?.wait(known.base)
+      return known
+    }
     assert(position === this.capacityEnd(), 'a channel is written without gaps', { position, end: this.capacityEnd() })
     if (preparer === undefined) prepareSegment(disk, directory, position, segmentBytes)
     else {
@@ -231,10 +237,14 @@ export class Segments {
     const next = this.#bases[this.#bases.indexOf(base) + 1]
     if (next !== undefined && next !== end) {
       file.close()
-      throw new TravertineError('LOG_DAMAGED', `Cannot read a channel: found a segment that ends at ${end}, expected ${next}`, {
-        where: { file: path, offset: end - base },
-        hint: 'a segment is missing or was cut; restore it from a replica, nothing was changed',
-      })
+      throw new TravertineError(
+        'LOG_DAMAGED',
+        `Cannot read a channel: found a segment that ends at ${end}, expected ${next}`,
+        {
+          where: { file: path, offset: end - base },
+          hint: 'a segment is missing or was cut; restore it from a replica, nothing was changed',
+        },
+      )
     }
     const segment = { base, end, file, dirty: false }
     this.#open.push(segment)

@@ -10,7 +10,7 @@
 import { crc32 } from 'node:zlib'
 import { type ErrorCode, TravertineError } from '../protocol/errors.ts'
 
-const HEADER = /^travertine ([a-z-]+) (\d{1,9}) ([0-9a-f]{8})$/
+const HEADER = /^travertine ([a-z-]+) ([1-9]\d{0,8}) ([0-9a-f]{8})$/
 
 export function encodeSmallRecord(kind: string, version: number, value: object): Buffer {
   const json = JSON.stringify(value, (_, v: unknown) => (typeof v === 'bigint' ? v.toString() : v))

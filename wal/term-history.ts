@@ -9,7 +9,7 @@
  */
 import { assert } from '../protocol/assert.ts'
 import { TravertineError } from '../protocol/errors.ts'
-import { type ByteOffset, byteOffset, type Epoch, sameTerm, type Term } from '../protocol/ids.ts'
+import { type ByteOffset, type Epoch, sameTerm, type Term } from '../protocol/ids.ts'
 
 export interface Mastership {
   readonly term: Term
@@ -41,7 +41,7 @@ export function termMayStandAt(
   return term !== undefined && term.number === frame.term && term.tag === frame.termTag
 }
 
-export function startOf(mastership: Mastership, channel: number): ByteOffset {
+function startOf(mastership: Mastership, channel: number): ByteOffset {
   const start = mastership.starts[channel]
   assert(start !== undefined, 'a mastership has a start per channel', { channel, starts: mastership.starts.length })
   return start
@@ -64,9 +64,13 @@ export function commonEnds(a: TermHistory, b: TermHistory, channels: number): re
 /** One of the histories comes from a peer: its disagreement is a condition of the world. */
 function checkSameStarts(a: Mastership, b: Mastership): void {
   if (a.starts.length === b.starts.length && a.starts.every((start, i) => start === b.starts[i])) return
-  throw new TravertineError('HISTORY_DIVERGED', `Cannot compare histories: found term ${a.term.number} with two sets of start positions`, {
-    hint: 'one of the two nodes is broken or was restored from a foreign copy; replace it by a new replica',
-  })
+  throw new TravertineError(
+    'HISTORY_DIVERGED',
+    `Cannot compare histories: found term ${a.term.number} with two sets of start positions`,
+    {
+      hint: 'one of the two nodes is broken or was restored from a foreign copy; replace it by a new replica',
+    },
+  )
 }
 
 /** Checks a history that came from a peer, before anything is done with it. @throws HISTORY_DIVERGED */
@@ -79,7 +83,10 @@ export function checkHistory(history: TermHistory, channels: number): void {
       mastership.term.number > number &&
       mastership.starts.every((start, i) => start >= starts[i]!)
     if (!good) {
-      throw new TravertineError('HISTORY_DIVERGED', `Cannot follow a history: found term ${mastership.term.number} out of order or with ${mastership.starts.length} starts, expected ${channels}`)
+      throw new TravertineError(
+        'HISTORY_DIVERGED',
+        `Cannot follow a history: found term ${mastership.term.number} out of order or with ${mastership.starts.length} starts, expected ${channels}`,
+      )
     }
     number = mastership.term.number
     starts = mastership.starts
@@ -89,9 +96,6 @@ export function checkHistory(history: TermHistory, channels: number): void {
 export function latestTerm(history: TermHistory): Term | undefined {
   return history.at(-1)?.term
 }
-
-/** Starts of the first mastership of a new cluster. */
-export const birthStarts = (channels: number): ByteOffset[] => new Array<ByteOffset>(channels).fill(byteOffset(0))
 
 /** The terms that a node has written in, followed or promised. */
 export interface KnownTerms {
@@ -121,9 +125,13 @@ export function checkMasterTerm(known: KnownTerms, offered: Term | undefined): T
         { hint: 'two nodes have started as master at the same time; stop the wrong one' },
       )
     }
-    throw new TravertineError('TERM_STALE', `Cannot follow term ${offered.number}: found term ${term.number} promised already`, {
-      hint: 'the sender was master once; it has to rejoin as a replica',
-    })
+    throw new TravertineError(
+      'TERM_STALE',
+      `Cannot follow term ${offered.number}: found term ${term.number} promised already`,
+      {
+        hint: 'the sender was master once; it has to rejoin as a replica',
+      },
+    )
   }
   return offered
 }

@@ -40,7 +40,11 @@ export function lastWholeEpoch(options: WholeOptions): WholeResult {
     const group = byPrev.get(lastWhole)
     if (group === undefined) return { lastWhole, missing: undefined }
     const { epoch, term } = group[0]! // groups are not empty
-    const missing = missingChannels(group.filter((s) => s.epoch === epoch && s.term === term), epoch, options.heldThrough)
+    const missing = missingChannels(
+      group.filter((s) => s.epoch === epoch && s.term === term),
+      epoch,
+      options.heldThrough,
+    )
     if (missing.length > 0) return { lastWhole, missing: { epoch, channels: missing } }
     lastWhole = epoch
   }

@@ -207,4 +207,4 @@ export function silence(handshake: boolean): TravertineError {
     : new TravertineError('CONNECTION_LOST', 'Cannot keep a session: the peer has been silent for too long')
 }
 
-export const hostOf = (peer: string): string => peer.slice(0, peer.lastIndexOf(':'))
+const hostOf = (peer: string): string => peer.slice(0, peer.lastIndexOf(':'))

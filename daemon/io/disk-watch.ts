@@ -32,13 +32,12 @@ export class DiskWatch {
   /** Measures now. `failed`: a segment could not be made, whatever the numbers say. */
   check(failed = false): void {
     const { channels, segmentBytes, freeBytes, onError } = this.#options
-    if (this.#stopped) return // the pool ends with the node
     freeBytes().then(
       (free) => {
         if (!this.#stopped) this.#set(failed || free < LOW_WATER_SEGMENTS * segmentBytes * channels, free)
       },
       (error: unknown) => {
-        if (!this.#stopped) onError(error)
+        if (!this.#stopped) onError(error) // else: the pool has ended with the node
       },
     )
   }

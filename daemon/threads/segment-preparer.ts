@@ -4,6 +4,7 @@
  *
  * Doorbell: one i32: IDLE -> ASKED (thread) -> READY or FAILED (pool) -> IDLE (thread). One request at a time.
  */
+import { assert } from '../../protocol/assert.ts'
 import { TravertineError } from '../../protocol/errors.ts'
 import type { Preparer } from '../../wal/segments.ts'
 
@@ -26,8 +27,12 @@ export class DoorbellPreparer implements Preparer {
     this.#request = request
   }
 
+  get isBusy(): boolean {
+    return Atomics.load(this.#bell, 0) === ASKED
+  }
+
   ask(base: number): void {
-    if (Atomics.load(this.#bell, 0) === ASKED) return // the one under way is the one that is wanted: segments have no gaps
+    assert(!this.isBusy, 'one segment is prepared at a time', { base })
     Atomics.store(this.#bell, 0, ASKED)
     this.#request(base)
   }

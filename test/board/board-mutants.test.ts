@@ -8,6 +8,8 @@ import { explore } from './explore.ts'
 import { MUTANTS, mutatedMachines } from './mutants.ts'
 import { World } from './world.ts'
 
+t.setTimeout(0) // the runner has a limit for the file
+
 for (const mutant of MUTANTS) {
   t.test(mutant.name, async (t) => {
     const machines = mutant.replacements === undefined ? shipped : await mutatedMachines(mutant.replacements)

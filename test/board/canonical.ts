@@ -31,6 +31,7 @@ export class Canonical {
 
   /** @returns by how much all layers were lowered */
   apply(vector: Uint8Array): number {
+    if (this.#layout.config.exact) return 0
     this.#slots(vector)
     if (this.#forgets) this.#history.apply(vector)
     for (let channel = 0; channel < this.#layout.channels; channel++) {
@@ -48,14 +49,14 @@ export class Canonical {
   }
 
   #bounds(vector: Uint8Array, channel: number): void {
-    const { open, stored, propagated, rows, channels, cell } = this.#layout
+    const { stored, propagated, rows, channels, cell } = this.#layout
     for (let row = 0; row < rows; row++) {
       const at = cell + row * channels + channel
       if (vector[at]! > STALE && vector[at]! <= vector[row === 0 ? stored : propagated]!) vector[at] = STALE
     }
     const block = this.#layout.channel(channel)
     const reached = rows === 1 ? vector[stored]! : Math.min(vector[stored]!, vector[propagated]!)
-    if (vector[block + Channel.announceLayer]! > reached || !isAnnounceLost(vector, block, vector[open]!)) return
+    if (vector[block + Channel.announceLayer]! > reached || !isAnnounceLost(this.#layout, vector, channel)) return
     vector[block + Channel.announceLayer] = STALE
   }
 
@@ -115,7 +116,7 @@ export class Canonical {
       for (const register of LAYER_REGISTERS) if (!one(at + register)) return false
       for (let row = 0; row < rows; row++) if (!one(at + Channel.durable + row)) return false
       const log = this.#layout.log(channel)
-      if (!one(log + Log.owedStored)) return false
+      if (!one(log + Log.owedStored) || !one(log + Log.owedPropagated)) return false
       for (let record = 0; record < vector[log + Log.length]!; record++) {
         const head = log + Log.records + 2 * record
         if (!visit(head, vector[head]! & ~SEAL_BIT)) return false

@@ -22,12 +22,14 @@ export interface Configuration {
   readonly breaks: number
   /** How many disks the replica has, one after the other: after a break it comes back with the next one, empty. */
   readonly lives: number
+  /** Nothing is brought into one form, nothing is forgotten (canonical.ts): many more states, the same verdict. */
+  readonly exact: boolean
 }
 
 /** As many sessions as you like. The states stay finite because canonical.ts forgets epochs that are behind. */
 export const ENDLESS = 200
 
-/** A replica that may come back with an empty disk needs the whole log again: then nothing is forgotten. */
+/** A replica that may come back with an empty disk needs the whole log again: then no log is forgotten. */
 export const forgets = (config: Configuration): boolean => config.lives === 1
 
 export const configuration = (options: Partial<Configuration> & { sessions: readonly number[] }): Configuration => ({
@@ -38,6 +40,7 @@ export const configuration = (options: Partial<Configuration> & { sessions: read
   acks: 'seals',
   breaks: 0,
   lives: 1,
+  exact: false,
   ...options,
 })
 
@@ -47,9 +50,9 @@ export const policyOf = (config: Configuration): bigint =>
   encodePolicy({ inSync: config.replica ? [1] : [], quorum: config.replica ? 1 : 0 })
 
 export function nameOf(config: Configuration): string {
-  const { sessions, ring, bound, replica, rowAtStart, acks, breaks, lives } = config
+  const { sessions, ring, bound, replica, rowAtStart, acks, breaks, lives, exact } = config
   const row = replica ? `, replica (${rowAtStart} at start, acks of ${acks}, ${breaks} breaks, ${lives} lives)` : ''
-  return `sessions ${sessions.map((count) => (count === ENDLESS ? 'endless' : count)).join(',')}, ring ${ring}, bound ${bound}${row}`
+  return `sessions ${sessions.map((count) => (count === ENDLESS ? 'endless' : count)).join(',')}, ring ${ring}, bound ${bound}${row}${exact ? ', exact' : ''}`
 }
 
 /** The first epoch is not 1 and does not follow its base: as after a restart that has cut something. */

@@ -19,6 +19,7 @@ const { values } = parseArgs({
     'row-at-start': { type: 'string', default: 'up' },
     acks: { type: 'string', default: 'seals' },
     breaks: { type: 'string', default: '0' },
+    exact: { type: 'boolean', default: false },
     mutant: { type: 'string' },
     lives: { type: 'string', default: '1' },
   },
@@ -32,6 +33,7 @@ const config = configuration({
   rowAtStart: values['row-at-start'] === 'down' ? 'down' : 'up',
   acks: values.acks === 'all' ? 'all' : 'seals',
   breaks: Number(values.breaks),
+  exact: values.exact,
   lives: Number(values.lives),
 })
 console.log(nameOf(config))

@@ -93,7 +93,7 @@ export class Judge {
     }))
     return this.#forEachCut(ranges, (cut) => {
       const fault = this.#remainsFault(vector, cut, this.#promise(vector, this.#layout.stored, Log.answeredStored))
-      return fault && `(a) STORED ${vector[this.#layout.stored]}: ${fault}`
+      return fault?.startsWith('(e)') ? fault : fault && `(a) STORED ${vector[this.#layout.stored]}: ${fault}`
     })
   }
 

@@ -16,19 +16,19 @@ export function oldestAsked(layout: Layout, vector: Uint8Array): number {
     oldest = Math.min(oldest, vector[at + Channel.announced]!)
     if (vector[at + Channel.sealLayer] !== DEAD) oldest = Math.min(oldest, vector[at + Channel.sealLayer]!)
     const announcing = vector[at + Channel.announceLayer]!
-    if (announcing !== DEAD && !isAnnounceLost(vector, at, vector[layout.open]!)) oldest = Math.min(oldest, announcing)
+    if (announcing !== DEAD && !isAnnounceLost(layout, vector, channel)) oldest = Math.min(oldest, announcing)
   }
   return oldest
 }
 
 const BEFORE_RECHECK: ReadonlySet<string> = new Set(['cellLoad', 'cellStore', 'recheck'])
 
-/** A scan that is here answers the STORED that it has read; before, it reads it once more. */
-const ANSWERS_READ: ReadonlySet<string> = new Set(['propagated', 'raisePropagated'])
-
-/** Has the layer been closed before the announcement has looked again? It will be found out, and only that. */
-export function isAnnounceLost(vector: Uint8Array, at: number, open: number): boolean {
-  return vector[at + Channel.announceLayer]! < open && BEFORE_RECHECK.has(atName(vector[at + Channel.announceAt]!))
+/** Has the layer been closed before the announcement has looked again and made its mark? It will be found out, and only that. */
+export function isAnnounceLost(layout: Layout, vector: Uint8Array, channel: number): boolean {
+  const at = layout.channel(channel)
+  const layer = vector[at + Channel.announceLayer]!
+  if (layer >= vector[layout.open]! || !BEFORE_RECHECK.has(atName(vector[at + Channel.announceAt]!))) return false
+  return vector[layout.part + (layer % layout.config.ring) * layout.channels + channel] !== layer
 }
 
 export class LogHistory {
@@ -78,20 +78,23 @@ export class LogHistory {
     return !this.#layout.config.replica || end <= vector[this.#replicaDurable(vector, channel)]!
   }
 
-  /** That sessions are owed an answer is remembered; of which layer, only where an older watermark may be answered first. */
+  /**
+   * That sessions are owed an answer is remembered. Of which layer, only while the channel holds a watermark that it may
+   * answer without reading it once more: one that is read now covers all that was forgotten.
+   */
   #owe(vector: Uint8Array, channel: number, end: number): void {
     const log = this.#layout.log(channel)
+    const forgotten = vector[this.#layout.forgotten]!
     const batches = this.#batches(vector, channel, end)
-    if (batches > vector[log + Log.answeredStored]!) vector[log + Log.owedStored] = vector[this.#layout.forgotten]!
-    if (batches > vector[log + Log.answeredPropagated]! && this.#layout.config.replica) vector[log + Log.owedPropagated] = STALE
+    if (batches > vector[log + Log.answeredStored]!) vector[log + Log.owedStored] = forgotten
+    if (batches > vector[log + Log.answeredPropagated]! && this.#layout.config.replica) vector[log + Log.owedPropagated] = forgotten
   }
 
   #settleOwed(vector: Uint8Array, channel: number): void {
-    const owed = this.#layout.log(channel) + Log.owedStored
-    if (vector[owed]! <= STALE) return
+    const log = this.#layout.log(channel)
     const at = this.#layout.channel(channel)
-    const answersWhatItHasRead = ANSWERS_READ.has(atName(vector[at + Channel.recomputeAt]!))
-    if (!answersWhatItHasRead || vector[at + Channel.stored]! >= vector[owed]!) vector[owed] = STALE
+    settle(vector, log + Log.owedStored, vector[at + Channel.stored]!, vector[at + Channel.recomputeAt]!, 'raiseStored')
+    settle(vector, log + Log.owedPropagated, vector[at + Channel.propagated]!, vector[at + Channel.recomputeAt]!, 'raisePropagated')
   }
 
   #mergeBatches(vector: Uint8Array, channel: number): void {
@@ -148,4 +151,10 @@ export class LogHistory {
 function lower(vector: Uint8Array, at: number, from: number, count: number): void {
   const value = vector[at]!
   if (value > from) vector[at] = Math.max(from, value - count)
+}
+
+/** @param readsAgain where a machine whose watermark is out of date reads it once more */
+function settle(vector: Uint8Array, owed: number, read: number, recomputeAt: number, readsAgain: string): void {
+  if (vector[owed]! <= STALE) return
+  if (read === DEAD || read >= vector[owed]! || atName(recomputeAt) === readsAgain) vector[owed] = STALE
 }

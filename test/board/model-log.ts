@@ -6,10 +6,12 @@
  *
  * Checks what can be seen at the moment of appending, and reports it through `fault`:
  *   - no session is stamped with a layer below that of a session answered before it was accepted;
- *   - a seal ends the layer of the batches before it, names its own channel, and layers ascend on a channel.
+ *   - a seal ends the layer of the batches before it, and layers ascend on a channel.
  */
-import type { ChannelState, LogPort } from '../../wal/board-machine.ts'
+
 import { NONE } from '../../wal/board.ts'
+import type { ChannelState } from '../../wal/board-machine.ts'
+import type { LogPort } from '../../wal/log-port.ts'
 import { Channel, LAYER_LIMIT, type Layout, Log, SEAL_BIT } from './state-vector.ts'
 
 /** The state that is being worked on; one per world. */
@@ -22,7 +24,6 @@ export interface Scratch {
 export class ModelLog implements LogPort {
   readonly #scratch: Scratch
   readonly #layout: Layout
-  readonly #me: number
   readonly #channel: number
   readonly #log: number
   /** Set right after the construction of the machines, which need the port first. */
@@ -31,7 +32,6 @@ export class ModelLog implements LogPort {
   constructor(scratch: Scratch, layout: Layout, me: number) {
     this.#scratch = scratch
     this.#layout = layout
-    this.#me = me
     this.#channel = layout.channel(me)
     this.#log = layout.log(me)
   }
@@ -60,8 +60,8 @@ export class ModelLog implements LogPort {
     for (const open of this.#unsealed()) {
       if (open !== number) this.#fail(`(e) the seal of layer ${number} comes behind sessions of layer ${open}`)
     }
-    if ((participants & (1n << BigInt(this.#me))) === 0n) this.#fail('(e) a seal does not name its own channel')
-    if (Number(stored) > this.#scratch.vector[this.#layout.stored]!) this.#fail('(d) a seal knows a STORED that is not published')
+    if (Number(stored) > this.#scratch.vector[this.#layout.stored]!)
+      this.#fail('(d) a seal knows a STORED that is not published')
     this.#append(number | SEAL_BIT, Number(participants))
   }
 
@@ -120,7 +120,8 @@ export class ModelLog implements LogPort {
   #append(head: number, detail: number): void {
     const { vector } = this.#scratch
     const length = vector[this.#log + Log.length]!
-    if (length >= this.#layout.recordsMax || (head & ~SEAL_BIT) >= LAYER_LIMIT) throw new RangeError('the state vector is too small')
+    if (length >= this.#layout.recordsMax || (head & ~SEAL_BIT) >= LAYER_LIMIT)
+      throw new RangeError('the state vector is too small')
     vector[this.#log + Log.records + 2 * length] = head
     vector[this.#log + Log.records + 2 * length + 1] = detail
     vector[this.#log + Log.length] = length + 1

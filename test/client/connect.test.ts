@@ -183,7 +183,8 @@ t.test('a channel that cannot be opened leaves nothing behind', async (t) => {
     const client = await connect({ address: node.address })
     const deadlineMs = code === 'DEADLINE_EXCEEDED' ? 50 : 20_000
     await expectError(t, client.openChannel({ channel: 0, deadlineMs }), code as keyof typeof answers) // as above
-    await node.until(() => node.links[0]?.socket.destroyed === true)
+    // where the deadline was too short for a busy machine, there may not even be a link
+    await node.until(() => node.links.every(({ socket }) => socket.destroyed))
     t.equal(client.state, 'open')
     await client.close()
   }

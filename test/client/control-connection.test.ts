@@ -35,14 +35,13 @@ async function open(t: Teardown, timing: { intervalMs: number; timeoutMs: number
 
 const heartbeats = (node: FakeNode): Message<'heartbeat'>[] => node.messages.filter((m) => m.type === 'heartbeat')
 
-t.test('heartbeats go out and are answered', async (t) => {
-  const { node, connection, lost } = await open(t, { intervalMs: 5, timeoutMs: 2_000 })
-  await node.until(() => heartbeats(node).length >= 5)
+t.test('heartbeats go out, and a node that answers them is not silent', async (t) => {
+  const { node, connection, lost } = await open(t, { intervalMs: 5, timeoutMs: 50 })
+  const many = node.until(() => heartbeats(node).length >= 30)
+  t.equal(await Promise.race([many, lost]), undefined)
   t.strictSame(
-    heartbeats(node)
-      .slice(0, 5)
-      .map(({ sequence }) => sequence),
-    [0, 1, 2, 3, 4],
+    heartbeats(node).map(({ sequence }) => sequence),
+    heartbeats(node).map((_, i) => i),
   )
   connection.close()
   await connection.closed

@@ -142,6 +142,8 @@ t.test('frames of one turn are one chunk, and a warm slab is used again', async 
     for (let i = 0; i < CLIENT_SLAB_BYTES / 172; i++) write()
     taken.push(buffer.take())
   }
+  const inUse = new Set(taken.flat().map((chunk) => chunk.buffer))
+  t.equal(inUse.size, 11, 'no slab twice while it is being written')
   for (const chunks of taken) buffer.release(chunks)
   for (let i = 0; i < 3 * (CLIENT_SLAB_BYTES / 172); i++) write()
   const known = new Set(taken.flat().map((chunk) => chunk.buffer))

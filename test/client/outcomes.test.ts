@@ -2,55 +2,12 @@
  * The three endings of a write: level reached, certainly not applied, unknown. None turns into another.
  */
 import t from 'tap'
-import { type Channel, type Client, connect } from '../../client/client.ts'
-import { encodeMessage } from '../../protocol/control-message.ts'
 import { expectError } from './expect-error.ts'
-import { type FakeLink, FakeNode, type FakeNodeOptions, TERM, type Teardown } from './fake-node.ts'
-
-interface Opened {
-  readonly node: FakeNode
-  readonly link: FakeLink
-  readonly client: Client
-  readonly channel: Channel
-}
-
-/** A channel to a node that answers only what the test says. */
-async function open(t: Teardown, options: FakeNodeOptions = {}): Promise<Opened> {
-  const node = await FakeNode.start(t, { answer: 'nothing', ...options })
-  const client = await connect({ address: node.address })
-  t.teardown(() => client.close({ deadlineMs: 1 }))
-  const channel = await client.openChannel({ channel: 1 })
-  return { node, link: await node.link(), client, channel }
-}
-
-const entry = { op: 'put', storage: 1n, key: 'k', value: Buffer.from('v') } as const
-const session = (channel: Channel, limits = {}) => channel.beginSession(limits).put(1n, 'k', Buffer.from('v'))
-
-/** All promise reactions and socket events that are due have run, also those that they have caused. */
-async function settled(): Promise<void> {
-  for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve))
-}
-
-/** 'pending', or how the promise has ended. */
-async function stateOf(promise: Promise<unknown>): Promise<string> {
-  const pending = Symbol('pending')
-  await settled()
-  return Promise.race([promise, Promise.resolve(pending)]).then(
-    (value) => (value === pending ? 'pending' : 'reached'),
-    (error: { code: string }) => error.code,
-  )
-}
-
-/** Answers of the node that the client must have read: those before an answer it waits for. */
-async function heard(link: FakeLink, channel: Channel, epoch: number): Promise<void> {
-  const receipt = session(channel).end()
-  await link.received(receipt.sequence)
-  link.stored(epoch, receipt.sequence)
-  await receipt.stored
-}
+import { TERM } from './fake-node.ts'
+import { entry, heard, openChannel, session, stateOf } from './open-channel.ts'
 
 t.test('STORED comes first, PROPAGATED later, both cumulative', async (t) => {
-  const { link, channel } = await open(t)
+  const { link, channel } = await openChannel(t)
   const receipts = [1, 2, 3].map(() => session(channel).end())
   const [first, second, third] = receipts
   t.strictSame(
@@ -76,7 +33,7 @@ t.test('STORED comes first, PROPAGATED later, both cumulative', async (t) => {
 })
 
 t.test('a receipt says the same whenever it is read', async (t) => {
-  const { link, channel } = await open(t)
+  const { link, channel } = await openChannel(t)
   const early = session(channel).end()
   const late = session(channel).end()
   const never = session(channel).end()
@@ -94,7 +51,7 @@ t.test('a receipt says the same whenever it is read', async (t) => {
 })
 
 t.test('PROPAGATED may be asked for between the answers, in any order', async (t) => {
-  const { link, channel } = await open(t)
+  const { link, channel } = await openChannel(t)
   const receipts = Array.from({ length: 6 }, () => session(channel).end())
   const early = [receipts[1]!.propagated, receipts[4]!.propagated]
   await link.received(6)
@@ -115,7 +72,7 @@ t.test('PROPAGATED may be asked for between the answers, in any order', async (t
 })
 
 t.test('REJECTED: certainly not applied, and the connection goes on', async (t) => {
-  const { link, channel } = await open(t)
+  const { link, channel } = await openChannel(t)
   const receipts = Array.from({ length: 3 }, () => session(channel).end())
   const write = channel.write([entry], { level: 'propagated' })
   await link.received(4)
@@ -136,7 +93,7 @@ t.test('REJECTED: certainly not applied, and the connection goes on', async (t) 
 })
 
 t.test('PROPAGATED without a replica is an error, not a success', async (t) => {
-  const { link, channel, client } = await open(t, { replicas: 0 })
+  const { link, channel, client } = await openChannel(t, { replicas: 0 })
   const entries = [entry]
   await expectError(t, channel.write(entries, { level: 'propagated' }), 'NO_REPLICA_IN_SET')
   await expectError(t, client.write(entries, { level: 'propagated' }), 'NO_REPLICA_IN_SET')
@@ -156,7 +113,7 @@ t.test('PROPAGATED without a replica is an error, not a success', async (t) => {
 })
 
 t.test('a deadline ends in unknown, and no later answer changes that', async (t) => {
-  const { link, channel } = await open(t)
+  const { link, channel } = await openChannel(t)
   const unread = session(channel, { deadlineMs: 20 }).end()
   const receipt = session(channel, { deadlineMs: 20 }).end()
   const patient = session(channel).end()
@@ -178,7 +135,7 @@ t.test('a deadline ends in unknown, and no later answer changes that', async (t)
 })
 
 t.test('a deadline between STORED and PROPAGATED says what was reached', async (t) => {
-  const { link, channel } = await open(t)
+  const { link, channel } = await openChannel(t)
   const receipt = session(channel, { deadlineMs: 800 }).end()
   const late = session(channel, { deadlineMs: 800 }).end()
   await link.received(2)
@@ -196,7 +153,7 @@ t.test('a deadline between STORED and PROPAGATED says what was reached', async (
 })
 
 t.test('deadlines of any order are kept', async (t) => {
-  const { channel } = await open(t)
+  const { channel } = await openChannel(t)
   const [long, short, middle, longer] = [600_000, 20, 60, 900_000].map((deadlineMs) => {
     const begin = performance.now()
     const { stored } = session(channel, { deadlineMs }).end()
@@ -211,7 +168,7 @@ t.test('deadlines of any order are kept', async (t) => {
 })
 
 t.test('an abort ends in unknown once it is sent, in not-applied before', async (t) => {
-  const { link, channel, node } = await open(t)
+  const { link, channel, node } = await openChannel(t)
   const abort = new AbortController()
   const { signal } = abort
   const receipts = Array.from({ length: 30 }, () => session(channel, { signal }).end())
@@ -239,7 +196,7 @@ t.test('an abort ends in unknown once it is sent, in not-applied before', async 
 })
 
 t.test('one signal for many sessions: one listener, and none is left', async (t) => {
-  const { link, channel } = await open(t)
+  const { link, channel } = await openChannel(t)
   const warnings: Error[] = []
   const onWarning = (warning: Error): unknown => warnings.push(warning)
   process.on('warning', onWarning)
@@ -263,152 +220,4 @@ t.test('one signal for many sessions: one listener, and none is left', async (t)
   await receipts.at(-1)?.stored
   t.equal(listeners, 0)
   t.strictSame(warnings, [])
-})
-
-t.test('a lost log connection: what was sent is unknown', async (t) => {
-  const { link, channel, client, node } = await open(t)
-  const stored = session(channel).end()
-  const sent = session(channel).end()
-  const unread = session(channel).end()
-  const building = session(channel)
-  await link.received(3)
-  link.stored(1, 1)
-  await stored.stored
-  link.cut()
-  const error = await expectError(t, sent.stored, 'CONNECTION_LOST', 'unknown')
-  t.equal(error.where.channel, 1)
-  await expectError(t, sent.propagated, 'CONNECTION_LOST', 'unknown')
-  await expectError(t, unread.stored, 'CONNECTION_LOST', 'unknown')
-  t.equal((await stored.stored).epoch, 1n)
-  const half = await expectError(t, stored.propagated, 'CONNECTION_LOST', 'unknown')
-  t.equal(half.stored?.epoch, 1n)
-  t.equal(channel.state, 'ended')
-  await expectError(t, building.end().stored, 'CONNECTION_LOST')
-  await expectError(t, () => channel.beginSession(), 'CONNECTION_LOST')
-  await expectError(t, channel.write([entry], { level: 'stored' }), 'CONNECTION_LOST')
-  await expectError(t, channel.ready(), 'CONNECTION_LOST')
-  t.equal(client.state, 'open', 'the client may open another channel')
-  await client.openChannel()
-  await node.until(() => node.links.length === 2)
-})
-
-t.test('answers that arrive together with the end of the connection count', async (t) => {
-  const { link, channel } = await open(t)
-  const receipts = [session(channel).end(), session(channel).end()]
-  await link.received(2)
-  link.stored(3, 1)
-  link.propagated(3, 1)
-  link.socket.end()
-  t.equal((await receipts[0]!.propagated).epoch, 3n)
-  await expectError(t, receipts[1]!.stored, 'CONNECTION_LOST', 'unknown')
-})
-
-t.test('a lost control connection ends all channels', async (t) => {
-  const { node, link, channel, client } = await open(t)
-  const receipt = session(channel).end()
-  await link.received(1)
-  node.controls[0]?.destroy()
-  await expectError(t, receipt.stored, 'CONNECTION_LOST', 'unknown')
-  t.equal(client.state, 'lost')
-  await expectError(t, client.openChannel(), 'CONNECTION_LOST')
-  await expectError(t, client.write([entry], { level: 'stored' }), 'CONNECTION_LOST')
-  await node.until(() => link.socket.destroyed)
-  await client.close()
-  t.equal(client.state, 'closed')
-})
-
-t.test('a node that says good-bye after its last answers is heard to the end', async (t) => {
-  const { node, link, channel, client } = await open(t)
-  const [answered, rejected, unanswered] = [1, 2, 3].map(() => session(channel).end())
-  await link.received(3)
-  node.controls[0]?.end(encodeMessage({ type: 'session_end', reason: 'maintenance' }))
-  while (client.state === 'open') await settled() // the good-bye is read before the answers are even sent
-  await expectError(t, () => channel.beginSession(), 'CONNECTION_LOST')
-  link.stored(1, 1)
-  link.propagated(1, 1)
-  link.rejected(2, 'DISK_LOW')
-  t.equal((await answered!.propagated).epoch, 1n)
-  await expectError(t, rejected!.stored, 'DISK_LOW')
-  link.socket.end()
-  const error = await expectError(t, unanswered!.stored, 'CONNECTION_LOST', 'unknown')
-  t.match(error.message, /closed/)
-  await client.close()
-})
-
-t.test('ERROR from the node: the reason is told, the outcome is unknown', async (t) => {
-  const { link, channel } = await open(t)
-  const receipt = session(channel).end()
-  await link.received(1)
-  link.error('CHANNEL_POISONED')
-  const error = await expectError(t, receipt.stored, 'CONNECTION_LOST', 'unknown')
-  t.match(error.message, /CHANNEL_POISONED: Cannot go on/)
-  t.match(error.cause, { code: 'CHANNEL_POISONED', hint: 'look at the node' })
-  const next = await expectError(t, () => channel.beginSession(), 'CONNECTION_LOST')
-  t.equal(next.hint, 'look at the node')
-})
-
-t.test('a node that answers what cannot be true is not believed', async (t) => {
-  const impossible: [string, (link: FakeLink) => void][] = [
-    ['STORED of a session that was never sent', (link) => link.stored(1, 3)],
-    ['STORED in epoch 0', (link) => link.stored(0, 1)],
-    ['PROPAGATED before STORED', (link) => link.propagated(1, 1)],
-    ['REJECTED of a session that was never sent', (link) => link.rejected(3, 'DISK_LOW')],
-    ['REJECTED of session 0', (link) => link.rejected(0, 'DISK_LOW')],
-    ['DURABLE, which is for masters', (link) => link.raw(Buffer.from([3, ...new Array<number>(23).fill(0)]))],
-    ['an unknown reply', (link) => link.raw(Buffer.alloc(24, 9))],
-    ['text', (link) => link.raw(Buffer.from('HTTP/1.1 400 Bad Request\r\n\r\n'))],
-  ]
-  for (const [name, answer] of impossible) {
-    const { link, channel } = await open(t)
-    const receipts = [session(channel).end(), session(channel).end()]
-    await link.received(2)
-    answer(link)
-    for (const receipt of receipts) await expectError(t, receipt.stored, 'CONNECTION_LOST', 'unknown')
-    t.equal(channel.state, 'ended', name)
-  }
-})
-
-t.test('answers that go backwards, or come twice for a rejection, are not believed', async (t) => {
-  const backwards: [string, (link: FakeLink) => unknown][] = [
-    ['STORED of an earlier session', (link) => link.stored(5, 1)],
-    ['STORED in an earlier epoch', (link) => link.stored(4, 3)],
-    ['REJECTED of a stored session', (link) => link.rejected(2, 'DISK_LOW')],
-    ['PROPAGATED of an earlier session', (link) => [2, 1].map((last) => link.propagated(5, last))],
-  ]
-  for (const [name, answer] of backwards) {
-    const { link, channel } = await open(t)
-    const receipts = [1, 2, 3].map(() => session(channel).end())
-    await link.received(3)
-    link.stored(5, 2)
-    await receipts[1]?.stored
-    answer(link)
-    await expectError(t, receipts[2]!.stored, 'CONNECTION_LOST', 'unknown')
-    t.equal((await receipts[0]!.stored).epoch, 5n, `${name}: what was reached stays`)
-  }
-})
-
-t.test('receipts that nobody reads, or reads half, are no unhandled rejections; a write is', async (t) => {
-  const seen: unknown[] = []
-  const others = process.listeners('unhandledRejection')
-  process.removeAllListeners('unhandledRejection')
-  process.on('unhandledRejection', (reason) => seen.push(reason))
-  t.teardown(() => {
-    process.removeAllListeners('unhandledRejection')
-    for (const listener of others) process.on('unhandledRejection', listener)
-  })
-  const { link, channel } = await open(t)
-  session(channel).end()
-  const half = session(channel).end()
-  const late = session(channel)
-  const { stored, propagated } = half
-  await link.received(2)
-  link.cut()
-  await expectError(t, stored, 'CONNECTION_LOST', 'unknown')
-  void late.end().stored // read, and dropped
-  await settled()
-  t.strictSame(seen, [])
-  t.equal(await stateOf(propagated), 'CONNECTION_LOST')
-  void channel.write([entry], { level: 'stored' })
-  await settled()
-  t.match(seen, [{ code: 'CONNECTION_LOST' }])
 })

@@ -139,7 +139,7 @@ function withError<E extends Event>(event: E, args: Arguments): E {
   return error === undefined ? event : { ...event, error }
 }
 
-export function describeEffect(effect: Effect): string {
+function describeEffect(effect: Effect): string {
   switch (effect.type) {
     case 'send':
       return `send ${effect.connection} ${describeMessage(effect.message)}`

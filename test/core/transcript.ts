@@ -71,7 +71,7 @@ interface Block {
 
 const DIVIDER = '----'
 
-export function parseTranscript(text: string): Block[] {
+function parseTranscript(text: string): Block[] {
   const blocks: Block[] = []
   for (const part of text.split(/\n{2,}/)) {
     const lines = part.split('\n').filter((line) => line !== '')

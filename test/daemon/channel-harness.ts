@@ -20,7 +20,7 @@ import { temporaryDirectory } from '../temp-directory.ts'
 import type { Teardown } from './cluster.ts'
 import { RawConnection, RawLink, until } from './raw-client.ts'
 
-export class FailingDisk extends NodeDisk {
+class FailingDisk extends NodeDisk {
   failing = false
   syncs = 0
 

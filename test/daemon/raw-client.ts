@@ -225,7 +225,7 @@ export class RawLink {
   }
 }
 
-export function bodyOf(entries: readonly Entry[]): Buffer {
+function bodyOf(entries: readonly Entry[]): Buffer {
   const body = Buffer.alloc(entries.reduce((sum, entry) => sum + entryBytes(entry), 0))
   let at = 0
   for (const entry of entries) at = encodeEntry(body, at, entry)
@@ -239,4 +239,13 @@ export function put(key: string, value: string | Uint8Array = 'value'): Entry {
     key: Buffer.from(key),
     value: typeof value === 'string' ? Buffer.from(value) : value,
   }
+}
+
+/** Writes `count` sessions of one entry each; returns the keys. */
+export function writeMany(link: RawLink, prefix: string, count: number, value = Buffer.alloc(100, 7)): string[] {
+  return Array.from({ length: count }, (_, i) => {
+    const key = `${prefix}-${i}`
+    link.write(put(key, value))
+    return key
+  })
 }

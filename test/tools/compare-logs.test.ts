@@ -3,7 +3,7 @@ import { cpSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { connect } from '../../client/client.ts'
-import { startNode } from '../../daemon/node.ts'
+import { initNode, startNode } from '../../daemon/node.ts'
 import { type CompareReport, compareLogs } from '../../tools/compare-logs.ts'
 import { NodeDisk } from '../../wal/node-disk.ts'
 import { type Teardown, temporaryDirectory } from '../temp-directory.ts'
@@ -15,6 +15,7 @@ import {
   foreignTerm,
   mastership,
   otherCluster,
+  SEGMENT_BYTES,
   segmentFile,
 } from './forged-log.ts'
 import { runningPair, writeRounds } from './written-pair.ts'
@@ -65,19 +66,21 @@ t.test('master and replica are one history; a copy from before is a shorter one;
 })
 
 t.test('two nodes that have started as master from one copy are two histories', async (t) => {
-  const pair = await runningPair(t, temporaryDirectory(t), 1)
-  await writeRounds(pair, 3)
-  await pair.stop()
+  const directory = join(temporaryDirectory(t), 'a')
   const copy = join(temporaryDirectory(t), 'copy')
-  cpSync(pair.masterDirectory, copy, { recursive: true })
-  for (const directory of [pair.masterDirectory, copy]) {
-    const node = await startNode({ directory, port: 0 })
+  initNode({ directory, role: 'master', segmentBytes: SEGMENT_BYTES })
+  const write = async (where: string, key: string): Promise<void> => {
+    const node = await startNode({ directory: where, port: 0 })
     const client = await connect({ address: `127.0.0.1:${node.port}` })
-    await client.write([{ op: 'put', storage: 1n, key: directory, value: Buffer.alloc(9) }], { level: 'stored' })
+    await client.write([{ op: 'put', storage: 1n, key, value: Buffer.alloc(9) }], { level: 'stored' })
     await client.close()
     await node.close()
   }
-  const report = await compare(pair.masterDirectory, copy)
+  await write(directory, 'first')
+  cpSync(directory, copy, { recursive: true })
+  await write(directory, 'one')
+  await write(copy, 'other')
+  const report = await compare(directory, copy)
   t.equal(report.sharedTerms, 1)
   t.match(texts(report), [
     /HISTORIES_DIFFER.*found different frames on channel 0/,
@@ -85,7 +88,7 @@ t.test('two nodes that have started as master from one copy are two histories', 
   ])
   const [bytes] = report.partings
   t.equal(bytes?.position, report.channels[0]?.sameUpTo)
-  t.same(bytes?.files, [segmentFile(pair.masterDirectory, 0, 0), segmentFile(copy, 0, 0)])
+  t.same(bytes?.files, [segmentFile(directory, 0, 0), segmentFile(copy, 0, 0)])
 })
 
 t.test('different bytes at one place, with good CRCs: the first one is named', async (t) => {

@@ -108,10 +108,9 @@ t.test('a damaged channel is told with file and position, and hides no other', a
     t.ok((channels[1]?.end ?? 0) > 0)
     const { lines, codes } = await list(directory, { entries: true })
     t.equal(lines.length, 38, 'all entries but those of the damaged session')
-    t.same(
-      lines.filter((line) => line.startsWith('channel 1 ')),
-      good,
-    )
+    // on the replica, which cannot know what it has lost, they are now beyond the last whole epoch
+    const others = lines.filter((line) => line.startsWith('channel 1 ')).map((line) => line.replace(/ {2}\[.*\]$/, ''))
+    t.same(others, good)
     t.same(codes, ['LOG_DAMAGED'])
   }
 })

@@ -78,6 +78,10 @@ export class Command {
     this.#child.stdin?.write(text)
   }
 
+  writeStdin(text: string): void {
+    this.#child.stdin?.write(text)
+  }
+
   endStdin(): void {
     this.#child.stdin?.end()
   }

@@ -1,0 +1,29 @@
+/**
+ * What stands between the step machines of the board and a channel's log: types only, no code.
+ *
+ * The machines (board-machine.ts) decide when; the log (channel-log.ts, or the model in the interleaving test) does it.
+ */
+
+/** What the machines ask of the channel's log. Implemented by channel-log.ts, and by the model in the test. */
+export interface LogPort {
+  hasQueue(): boolean
+  /** Stamps queued sessions with `layer` and appends them to the unwritten bytes. */
+  appendQueue(layer: bigint): void
+  appendSeal(layer: bigint, participants: bigint, stored: bigint): void
+  /** Hands the unwritten bytes to the connected replicas. */
+  sendUnwritten(): void
+  /** Writes the unwritten bytes and makes them durable. Throws when it cannot: the channel is then poisoned. */
+  writeAndSync(): void
+  /** Are there sessions whose writers still wait for STORED or PROPAGATED, or a layer to seal? */
+  hasUnanswered(): boolean
+  answer(stored: bigint, propagated: bigint): void
+  /** Lets `channel`, which may be the own one, recompute soon, and flush if it has a layer announced. */
+  wake(channel: number): void
+  /** First layer whose seal ends beyond `position`; undefined when there is none. May be lower than the truth. */
+  firstSealBeyond(position: number): bigint | undefined
+}
+
+/** One operation under way. */
+export interface StepMachine {
+  step(): boolean
+}
