@@ -103,7 +103,7 @@ export class Loader {
   /** An input may be quiet for hours: a connection that was lost meanwhile should not be found out by its next record. */
   #lookAtChannel(): void {
     const { channel } = this.#options
-    if (channel.state === 'ended' && !this.#isEnded) this.#attempt(() => channel.ready()).finally(this.#end)
+    if (channel.state === 'ended' && !this.#isEnded) void this.#attempt(() => channel.ready()).finally(this.#end)
   }
 
   async #readAll(): Promise<void> {

@@ -6,18 +6,26 @@ const QUIET_MS = 2_000
 
 export class SlowProgress {
   readonly #unit: string
-  readonly #startedAt = performance.now()
+  readonly #stream: NodeJS.WriteStream
+  readonly #now: () => number
+  readonly #startedAt: number
   #shown: Progress | undefined
 
-  /** @param unit what is counted */
-  constructor(unit: string) {
+  /**
+   * @param unit what is counted
+   * @param world for tests: stderr, and milliseconds on a clock that never goes back
+   */
+  constructor(unit: string, world: { readonly stream?: NodeJS.WriteStream; readonly now?: () => number } = {}) {
     this.#unit = unit
+    this.#stream = world.stream ?? process.stderr
+    this.#now = world.now ?? (() => performance.now())
+    this.#startedAt = this.#now()
   }
 
   update(done: number, total: number, note: string): void {
-    if (this.#shown === undefined && performance.now() - this.#startedAt < QUIET_MS) return
+    if (this.#shown === undefined && this.#now() - this.#startedAt < QUIET_MS) return
     const options: ProgressOptions = { unit: this.#unit, total }
-    this.#shown ??= startProgress(options)
+    this.#shown ??= startProgress(options, this.#stream)
     this.#shown.update(done, note)
   }
 

@@ -7,6 +7,8 @@ import { encodePolicy } from '../../wal/durability.ts'
 export interface Configuration {
   /** Sessions that each channel gets, up to 9, or ENDLESS; its length is the number of channels, 1 to 3. */
   readonly sessions: readonly number[]
+  /** Per channel: the channel whose sessions must all be answered STORED before its own are sent. */
+  readonly after: readonly (number | undefined)[]
   readonly ring: number
   readonly bound: number
   /** With a replica, row 1 counts for PROPAGATED and every session is answered twice. */
@@ -33,6 +35,7 @@ export const ENDLESS = 200
 export const forgets = (config: Configuration): boolean => config.lives === 1
 
 export const configuration = (options: Partial<Configuration> & { sessions: readonly number[] }): Configuration => ({
+  after: [],
   ring: 2,
   bound: 2,
   replica: false,
@@ -50,9 +53,10 @@ export const policyOf = (config: Configuration): bigint =>
   encodePolicy({ inSync: config.replica ? [1] : [], quorum: config.replica ? 1 : 0 })
 
 export function nameOf(config: Configuration): string {
-  const { sessions, ring, bound, replica, rowAtStart, acks, breaks, lives, exact } = config
+  const { sessions, after, ring, bound, replica, rowAtStart, acks, breaks, lives, exact } = config
   const row = replica ? `, replica (${rowAtStart} at start, acks of ${acks}, ${breaks} breaks, ${lives} lives)` : ''
-  return `sessions ${sessions.map((count) => (count === ENDLESS ? 'endless' : count)).join(',')}, ring ${ring}, bound ${bound}${row}${exact ? ', exact' : ''}`
+  const order = after.flatMap((first, channel) => (first === undefined ? [] : [`, c${channel} after c${first}`])).join('')
+  return `sessions ${sessions.map((count) => (count === ENDLESS ? 'endless' : count)).join(',')}, ring ${ring}, bound ${bound}${order}${row}${exact ? ', exact' : ''}`
 }
 
 /** The first epoch is not 1 and does not follow its base: as after a restart that has cut something. */

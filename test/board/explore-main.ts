@@ -13,6 +13,7 @@ import { World } from './world.ts'
 const { values } = parseArgs({
   options: {
     sessions: { type: 'string', default: '5,1' },
+    after: { type: 'string', default: '' },
     ring: { type: 'string', default: '2' },
     bound: { type: 'string', default: '2' },
     replica: { type: 'boolean', default: false },
@@ -27,6 +28,7 @@ const { values } = parseArgs({
 
 const config = configuration({
   sessions: values.sessions.split(',').map((count) => (count === 'endless' ? ENDLESS : Number(count))),
+  after: values.after.split(',').map((first) => (first === '' ? undefined : Number(first))),
   ring: Number(values.ring),
   bound: Number(values.bound),
   replica: values.replica,

@@ -11,7 +11,7 @@
  * code must write before it reads it. It is restored as a poison that would do harm, so a wrong belief is found out.
  */
 import { NONE } from '../../wal/board.ts'
-import { type Configuration, rowsOf } from './configuration.ts'
+import { type Configuration, ENDLESS, rowsOf } from './configuration.ts'
 
 export const LAYER_NONE = 255
 export const LAYER_MINUS_ONE = 254
@@ -81,9 +81,6 @@ export const SEAL_BIT = 0x80
 /** Layers must stay below the seal bit. */
 export const LAYER_LIMIT = 0x7f
 
-/** Of endless sessions, batches of one channel that are not yet forgotten: the logs below have room for them. */
-const ENDLESS_BATCHES_MAX = 6
-
 export class Layout {
   readonly config: Configuration
   readonly channels: number
@@ -115,8 +112,10 @@ export class Layout {
     this.config = config
     this.channels = config.sessions.length
     this.rows = rowsOf(config)
-    // a batch and its seal per session, and one empty seal for each time another channel closed the layer first
-    this.recordsMax = 2 * Math.min(Math.max(...config.sessions), ENDLESS_BATCHES_MAX) + 4
+    // a batch and its seal per session, and one empty seal for each time another channel closed the layer first; of
+    // endless sessions two batches and a seal per layer that is not forgotten. Too small is an error, not a wrong verdict
+    const sessions = Math.max(...config.sessions)
+    this.recordsMax = sessions === ENDLESS ? 3 * (config.bound + 1) : 2 * sessions + 4
     this.waiting = 1
     this.part = this.waiting + this.channels
     this.cell = this.part + this.channels * config.ring

@@ -123,10 +123,7 @@ export class World {
       const remaining = state[at + Channel.remaining]!
       if (remaining !== 0 && remaining !== ENDLESS) return false
       if (state[at + Channel.op] !== Op.idle || state[at + Channel.announced] !== LAYER_NONE) return false
-      let batches = 0
-      for (let record = 0; record < state[log + Log.length]!; record++) {
-        if ((state[log + Log.records + 2 * record]! & SEAL_BIT) === 0) batches++
-      }
+      const batches = this.#batches(state, log)
       if (state[log + Log.owedStored] !== 0 || state[log + Log.owedPropagated] !== 0) return false
       if (state[log + Log.answeredStored]! < batches) return false
       if (this.config.replica && state[log + Log.answeredPropagated]! < batches) return false
@@ -160,7 +157,8 @@ export class World {
   #flushOrWake(state: Uint8Array, channel: number, apply: Apply): void {
     const at = this.layout.channel(channel)
     const remaining = state[at + Channel.remaining]!
-    const most = remaining === ENDLESS ? 1 : remaining
+    const first = this.config.after[channel]
+    const most = first !== undefined && !this.#isAnswered(state, first) ? 0 : remaining === ENDLESS ? 1 : remaining
     for (let arriving = state[at + Channel.flushPending] === 1 ? 0 : 1; arriving <= most; arriving++) {
       apply(channel, 'flush', arriving, (next) => {
         next[at + Channel.flushPending] = 0
@@ -178,6 +176,22 @@ export class World {
         this.#begin(channel, state, (driver) => driver.beginWakened())
       })
     }
+  }
+
+  /** Have all sessions of the channel come, and are they STORED? */
+  #isAnswered(state: Uint8Array, channel: number): boolean {
+    const at = this.layout.channel(channel)
+    const log = this.layout.log(channel)
+    if (state[at + Channel.remaining] !== 0 || state[at + Channel.queue] !== 0 || state[log + Log.owedStored] !== 0) return false
+    return state[log + Log.answeredStored] === this.#batches(state, log)
+  }
+
+  #batches(state: Uint8Array, log: number): number {
+    let batches = 0
+    for (let record = 0; record < state[log + Log.length]!; record++) {
+      if ((state[log + Log.records + 2 * record]! & SEAL_BIT) === 0) batches++
+    }
+    return batches
   }
 
   #row(state: Uint8Array, channel: number, apply: Apply): void {

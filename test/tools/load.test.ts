@@ -9,7 +9,7 @@ import { type Teardown, temporaryDirectory } from '../temp-directory.ts'
 import { CLUSTER, SEGMENT_BYTES } from './forged-log.ts'
 import { runNode } from './node-pair.ts'
 import { type Command, errorCode, lastObject, run, start, until } from './travertine.ts'
-import { runningPair } from './written-pair.ts'
+import { runningPair, writeRounds } from './written-pair.ts'
 
 /** A master without replicas, in this process. */
 async function master(t: Teardown): Promise<{ directory: string; address: string; words: readonly string[] }> {
@@ -64,7 +64,7 @@ t.test('ndjson from a file: every record under its key, its bytes as they are, a
 
 t.test('to PROPAGATED, by default, with --json, through the address of a replica', async (t) => {
   const pair = await runningPair(t, temporaryDirectory(t), 1)
-  await pair.client.close()
+  await writeRounds(pair, 1) // the replica has met its master: it can say where that is
   const file = inputFile(t, '{"k":"a"}\n\n  \n{"k":"b"}\n')
   const { code, stdout } = await run(t, [
     'load',
@@ -75,7 +75,7 @@ t.test('to PROPAGATED, by default, with --json, through the address of a replica
     '1',
     '--json',
     '--address',
-    `127.0.0.1:${pair.master.port}`,
+    pair.replicaAddress,
   ])
   t.equal(code, 0)
   const { seconds, recordsPerSecond, bytesPerSecond, ...facts } = lastObject({ stdout })
@@ -94,7 +94,7 @@ t.test('to PROPAGATED, by default, with --json, through the address of a replica
     notApplied: { sessions: 0, records: 0 },
     sessions: 2,
     epochs: facts['epochs'],
-    lastEpoch: facts['epochs'],
+    lastEpoch: facts['lastEpoch'],
     throughLine: 4,
     bytes: 18,
   })
@@ -105,7 +105,7 @@ t.test('to PROPAGATED, by default, with --json, through the address of a replica
   await pair.stop()
   t.same(
     loaded(pair.replicaDirectory).map(([key]) => key),
-    ['a', 'b'],
+    ['c0-r0-a', 'c0-r0-b', 'a', 'b'],
   )
 })
 

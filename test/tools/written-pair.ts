@@ -12,6 +12,7 @@ export interface RunningPair {
   readonly masterDirectory: string
   readonly replicaDirectory: string
   readonly master: TravertineNode
+  readonly replicaAddress: string
   readonly client: Client
   readonly channels: readonly Channel[]
   /** Closes both nodes, once. */
@@ -32,7 +33,8 @@ export async function runningPair(t: Teardown, directory: string, channels = 2):
     await stopped
   }
   t.teardown(stop)
-  initNode({ directory: masterDirectory, role: 'master', replicas: [`127.0.0.1:${replica.port}`], ...facts })
+  const replicaAddress = `127.0.0.1:${replica.port}`
+  initNode({ directory: masterDirectory, role: 'master', replicas: [replicaAddress], ...facts })
   const master = await startNode({ directory: masterDirectory, port: 0 })
   nodes.unshift(master)
   const client = await connect({ address: `127.0.0.1:${master.port}` })
@@ -42,7 +44,7 @@ export async function runningPair(t: Teardown, directory: string, channels = 2):
     await stop()
   }
   t.teardown(close)
-  return { masterDirectory, replicaDirectory, master, client, channels: opened, stop: close }
+  return { masterDirectory, replicaDirectory, master, replicaAddress, client, channels: opened, stop: close }
 }
 
 export interface WrittenSession {
