@@ -4,9 +4,8 @@
  * Answers are cumulative, so sessions stand in a ring by sequence and an answer walks over those it names first.
  * Watermarks: propagated <= stored <= last. `head` is the first session that has neither been stored nor rejected.
  * A session leaves the ring when it is stored or rejected; one that has failed here before (deadline, abort) keeps its
- * place and its bytes until the node answers, because the node may still be working on it. Who waits for PROPAGATED
- * after that stands in a map, and only if somebody has read that promise: sessions that nobody asks about cost nothing,
- * however long a replica is away.
+ * place and its bytes until the node answers, because the node may still be working on it. After that it is kept only if
+ * somebody has read `propagated`: sessions that nobody asks about cost nothing, however long a replica is away.
  *
  * Pure bookkeeping: no socket, no timer. An answer that cannot be true is an error, never a guess.
  */
@@ -15,6 +14,7 @@ import { type Epoch, epoch, NO_EPOCH, type Term } from '../protocol/ids.ts'
 import type { AbortWatch } from './abort-watch.ts'
 import type { Failure } from './client-error.ts'
 import type { CallLimits } from './options.ts'
+import { PropagationList } from './propagation-list.ts'
 import { PendingReceipt, type ReceiptOwner } from './receipt.ts'
 
 const RING_SLOTS_MIN = 64
@@ -41,7 +41,7 @@ export class InFlight implements ReceiptOwner {
   #stored: number
   #storedEpoch: Epoch = NO_EPOCH
   #propagated: number
-  readonly #awaiting = new Map<number, PendingReceipt>()
+  readonly #awaiting = new PropagationList()
   #bytes = 0
   #unanswered = 0
   #live = 0
@@ -116,7 +116,7 @@ export class InFlight implements ReceiptOwner {
       const receipt = this.#takeSlot(this.#head)
       if (receipt === undefined) continue
       receipt.reachStored(this.#storedEpoch)
-      if (receipt.awaitsPropagated) this.#awaiting.set(receipt.sequence, receipt)
+      if (receipt.awaitsPropagated) this.#awaiting.add(receipt)
       else this.#leave(receipt)
     }
     this.#skipEmptySlots()
@@ -127,12 +127,7 @@ export class InFlight implements ReceiptOwner {
     if (lastSequence < this.#propagated || lastSequence > this.#stored) {
       throw this.#impossible(`PROPAGATED(epoch ${epochNumber}, session ${lastSequence})`)
     }
-    if (lastSequence - this.#propagated <= this.#awaiting.size) {
-      for (let sequence = this.#propagated + 1; sequence <= lastSequence; sequence++) this.#reachPropagated(sequence)
-    } else {
-      // a replica was away for long and few are waiting: walk over those, not over all sessions since
-      for (const sequence of this.#awaiting.keys()) if (sequence <= lastSequence) this.#reachPropagated(sequence)
-    }
+    this.#awaiting.take(this.#propagated, lastSequence, this.#reachPropagated)
     this.#propagated = lastSequence
   }
 
@@ -151,7 +146,7 @@ export class InFlight implements ReceiptOwner {
     else if (receipt.limits.signal?.aborted) receipt.fail(abortedFailure(receipt.limits.signal))
     else if (receipt.limits.deadline <= performance.now()) receipt.fail(expiredFailure(receipt.limits))
     else {
-      this.#awaiting.set(receipt.sequence, receipt)
+      this.#awaiting.addLate(receipt)
       this.#enter(receipt)
     }
   }
@@ -164,12 +159,14 @@ export class InFlight implements ReceiptOwner {
       if (receipt.limits.deadline <= now) this.#fail(receipt, expiredFailure(receipt.limits))
       else if (receipt.limits.deadline < next) next = receipt.limits.deadline
     }
+    this.#awaiting.dropFailed()
     return next
   }
 
   abort(signal: AbortSignal): void {
     const failure = abortedFailure(signal)
     for (const receipt of this.#all()) if (receipt.limits.signal === signal) this.#fail(receipt, failure)
+    this.#awaiting.dropFailed()
   }
 
   /** The last answer has been heard. @param sentSequence sessions above it never left this process */
@@ -178,6 +175,7 @@ export class InFlight implements ReceiptOwner {
     for (const receipt of this.#all()) {
       this.#fail(receipt, receipt.sequence > failures.sentSequence ? failures.neverSent : failures.sent)
     }
+    this.#awaiting.dropFailed()
     this.#ring = new Array(RING_SLOTS_MIN)
     this.#head = this.#last + 1
     this.#bytes = 0
@@ -208,14 +206,10 @@ export class InFlight implements ReceiptOwner {
 
   #fail(receipt: PendingReceipt, failure: Failure): void {
     receipt.fail(failure)
-    this.#awaiting.delete(receipt.sequence)
     this.#leave(receipt)
   }
 
-  #reachPropagated(sequence: number): void {
-    const receipt = this.#awaiting.get(sequence)
-    if (receipt === undefined) return
-    this.#awaiting.delete(sequence)
+  readonly #reachPropagated = (receipt: PendingReceipt): void => {
     receipt.reachPropagated()
     this.#leave(receipt)
   }

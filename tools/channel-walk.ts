@@ -69,6 +69,11 @@ export class ChannelWalk {
     return this.#tail
   }
 
+  /** What was read ahead is forgotten: the next frame is looked for in bytes that are read from now on. */
+  lookAfresh(): void {
+    this.#frames = undefined
+  }
+
   pathAt(position: number): string {
     return this.#segments.pathAt(position)
   }

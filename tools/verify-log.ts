@@ -176,6 +176,7 @@ class LogCheck {
     let found = false
     for (const state of this.#channels) {
       if (state.head !== undefined || !isIn(wanted, state.walk.channel)) continue
+      state.walk.lookAfresh()
       this.#pull(state, Number.MAX_SAFE_INTEGER)
       if (state.head !== undefined) found = true
     }

@@ -66,7 +66,8 @@ export class MasterChannel implements Downstream {
       term: options.term,
       headerSeed: options.headerSeed,
       downstream: this,
-      wake: options.wake,
+      // a channel that has to wake itself does so in the next turn, like all others
+      wake: (other) => (other === options.channel ? setImmediate(() => this.wakened()) : options.wake(other)),
       wallClockMs: Date.now,
     })
     this.#listener = new LogListener((socket, open, rest) => this.#openClient(socket, open, rest))

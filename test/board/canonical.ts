@@ -14,7 +14,17 @@
  */
 import { FIRST_EPOCH, forgets } from './configuration.ts'
 import { isAnnounceLost, LogHistory, oldestAsked } from './log-history.ts'
-import { Channel, DEAD, LAYER_LIMIT, LAYER_MINUS_ONE, LAYER_NONE, type Layout, Log, SEAL_BIT, STALE } from './state-vector.ts'
+import {
+  Channel,
+  DEAD,
+  LAYER_LIMIT,
+  LAYER_MINUS_ONE,
+  LAYER_NONE,
+  type Layout,
+  Log,
+  SEAL_BIT,
+  STALE,
+} from './state-vector.ts'
 
 const BEFORE_FIRST = Number(FIRST_EPOCH) - 1
 
@@ -37,7 +47,7 @@ export class Canonical {
     for (let channel = 0; channel < this.#layout.channels; channel++) {
       this.#bounds(vector, channel)
       this.#scan(vector, this.#layout.channel(channel))
-      this.#floor(vector, this.#layout.channel(channel))
+      this.#floor(vector, channel)
     }
     return this.#shift(vector)
   }
@@ -79,12 +89,14 @@ export class Canonical {
     }
   }
 
-  #floor(vector: Uint8Array, at: number): void {
+  #floor(vector: Uint8Array, channel: number): void {
+    const at = this.#layout.channel(channel)
     const floor = vector[at + Channel.floor]!
     if (floor === 0) return
-    const announced = vector[at + Channel.announced]!
     const announcing = vector[at + Channel.announceLayer]!
-    const lowest = announced !== LAYER_NONE ? announced : announcing !== DEAD ? announcing : vector[this.#layout.open]!
+    let lowest = vector[this.#layout.open]!
+    if (vector[at + Channel.announced] !== LAYER_NONE) lowest = vector[at + Channel.announced]!
+    else if (announcing !== DEAD && !isAnnounceLost(this.#layout, vector, channel)) lowest = announcing
     if (floor <= lowest) vector[at + Channel.floor] = 0
   }
 

@@ -12,18 +12,11 @@
  *
  * Everything else, which is every load, store, exchange and compare-and-swap of a word that two threads use, is a step.
  */
-import type * as BoardMachine from '../../wal/board-machine.ts'
+
 import { type Board, NONE } from '../../wal/board.ts'
+import type * as BoardMachine from '../../wal/board-machine.ts'
 import type { ModelLog } from './model-log.ts'
-import {
-  Channel,
-  DEAD,
-  LAYER_MINUS_ONE,
-  LAYER_NONE,
-  type Layout,
-  POISON_LAYER,
-  POISON_NUMBER,
-} from './state-vector.ts'
+import { Channel, DEAD, LAYER_MINUS_ONE, LAYER_NONE, type Layout, POISON_LAYER, POISON_NUMBER } from './state-vector.ts'
 
 export type BoardMachines = typeof BoardMachine
 
@@ -37,9 +30,9 @@ const LAYERS: readonly bigint[] = Array.from({ length: 256 }, (_, code) => {
   return code === DEAD ? POISON_LAYER : BigInt(code)
 })
 
-export const layerOf = (code: number): bigint => LAYERS[code]!
+const layerOf = (code: number): bigint => LAYERS[code]!
 
-export function codeOf(layer: bigint): number {
+function codeOf(layer: bigint): number {
   if (layer === NONE) return LAYER_NONE
   if (layer === POISON_LAYER) return DEAD
   if (layer === -1n) return LAYER_MINUS_ONE
@@ -179,7 +172,8 @@ export class ChannelDriver {
 
   #activeRecompute(): BoardMachine.Recompute | undefined {
     if (this.#op === Op.wakened) return this.#wakened
-    if (this.#op === Op.acknowledge) return this.#acknowledge.at === 'recompute' ? this.#acknowledge.recompute : undefined
+    if (this.#op === Op.acknowledge)
+      return this.#acknowledge.at === 'recompute' ? this.#acknowledge.recompute : undefined
     if (this.#op !== Op.flush) return undefined
     return this.#flush.at === 'recheck' || this.#flush.at === 'recompute' ? this.#flush.recompute : undefined
   }
@@ -191,15 +185,18 @@ export class ChannelDriver {
     const { announce, seal } = this.#flush
     const flushing = this.#op === Op.flush
     const announcing = flushing && this.#flush.at === 'announce'
-    const sealing = flushing && (announcing ? announce.at === 'seal' : this.#flush.at === 'seal' || this.#flush.at === 'sealClosed')
+    const sealing =
+      flushing && (announcing ? announce.at === 'seal' : this.#flush.at === 'seal' || this.#flush.at === 'sealClosed')
     const acknowledging = this.#op === Op.acknowledge
     vector[at + Channel.op] = this.#op
     vector[at + Channel.announced] = codeOf(this.#state.announced)
     vector[at + Channel.flushAt] = flushing ? atCode(this.#flush.at) : 0
-    vector[at + Channel.rechecked] = flushing && !RECHECKED_DEAD.has(this.#flush.at) ? Number(this.#flush.rechecked) : DEAD
+    vector[at + Channel.rechecked] =
+      flushing && !RECHECKED_DEAD.has(this.#flush.at) ? Number(this.#flush.rechecked) : DEAD
     vector[at + Channel.announceAt] = announcing ? atCode(announce.at) : 0
-    vector[at + Channel.announceLayer] = announcing ? codeOf(announce.layer) : DEAD
-    vector[at + Channel.announceRow] = announcing ? announce.row : POISON_NUMBER
+    const joining = announcing && announce.at !== 'open' && announce.at !== 'seal'
+    vector[at + Channel.announceLayer] = joining ? codeOf(announce.layer) : DEAD
+    vector[at + Channel.announceRow] = joining ? announce.row : POISON_NUMBER
     vector[at + Channel.sealLayer] = sealing ? codeOf(seal.layer) : DEAD
     vector[at + Channel.sealChannel] = sealing ? seal.channel : POISON_NUMBER
     vector[at + Channel.sealParticipants] = sealing ? Number(seal.participants) : POISON_NUMBER
@@ -220,7 +217,8 @@ export class ChannelDriver {
     if (recompute.at === 'wake') return
     vector[at + Channel.policyRead] = recompute.policy === this.#policy ? 1 : DEAD
     const answering = recompute.at === 'propagated' || recompute.at === 'raisePropagated'
-    for (let row = answering ? 1 : 0; row < rows; row++) vector[at + Channel.durable + row] = codeOf(recompute.durable[row]!)
+    for (let row = answering ? 1 : 0; row < rows; row++)
+      vector[at + Channel.durable + row] = codeOf(recompute.durable[row]!)
     const scanned = answering || recompute.at === 'stored' || recompute.at === 'raiseStored'
     if (recompute.at !== 'stored') {
       vector[at + Channel.stored] = codeOf(recompute.stored)
@@ -241,16 +239,15 @@ export class ChannelDriver {
     const { announce, seal } = this.#flush
     this.#op = vector[at + Channel.op]!
     this.#state.announced = layerOf(vector[at + Channel.announced]!)
-    // the names below were taken from registers of the same kind by save()
-    this.#flush.at = atName(vector[at + Channel.flushAt]!) as BoardMachine.Flush['at']
+    this.#flush.at = atName(vector[at + Channel.flushAt]!) as BoardMachine.Flush['at'] // save() took it from there
     this.#flush.rechecked = vector[at + Channel.rechecked] !== 0
-    announce.at = atName(vector[at + Channel.announceAt]!) as BoardMachine.Announce['at']
+    announce.at = atName(vector[at + Channel.announceAt]!) as BoardMachine.Announce['at'] // save() took it from there
     announce.layer = layerOf(vector[at + Channel.announceLayer]!)
     announce.row = vector[at + Channel.announceRow]!
     seal.layer = layerOf(vector[at + Channel.sealLayer]!)
     seal.channel = vector[at + Channel.sealChannel]!
     seal.participants = BigInt(vector[at + Channel.sealParticipants]!)
-    this.#acknowledge.at = atName(vector[at + Channel.acknowledgeAt]!) as BoardMachine.Acknowledge['at']
+    this.#acknowledge.at = atName(vector[at + Channel.acknowledgeAt]!) as BoardMachine.Acknowledge['at'] // save() took it from there
     this.#acknowledge.row = 1
     this.#acknowledge.position = vector[at + Channel.acknowledgePosition]!
     if (this.#op === Op.idle || this.#op === Op.wakened) this.#restoreRecompute(vector, this.#wakened)
@@ -260,7 +257,7 @@ export class ChannelDriver {
 
   #restoreRecompute(vector: Uint8Array, recompute: BoardMachine.Recompute): void {
     const at = this.#at
-    recompute.at = atName(vector[at + Channel.recomputeAt]!) as BoardMachine.Recompute['at']
+    recompute.at = atName(vector[at + Channel.recomputeAt]!) as BoardMachine.Recompute['at'] // save() took it from there
     recompute.policy = vector[at + Channel.policyRead] === 1 ? this.#policy : ~0n
     recompute.top = layerOf(vector[at + Channel.top]!)
     recompute.row = vector[at + Channel.row]!
@@ -269,6 +266,7 @@ export class ChannelDriver {
     recompute.stored = layerOf(vector[at + Channel.stored]!)
     recompute.propagated = layerOf(vector[at + Channel.propagated]!)
     recompute.raised = vector[at + Channel.raised] === 1
-    for (let row = 0; row < this.#layout.rows; row++) recompute.durable[row] = layerOf(vector[at + Channel.durable + row]!)
+    for (let row = 0; row < this.#layout.rows; row++)
+      recompute.durable[row] = layerOf(vector[at + Channel.durable + row]!)
   }
 }

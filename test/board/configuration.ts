@@ -55,7 +55,9 @@ export const policyOf = (config: Configuration): bigint =>
 export function nameOf(config: Configuration): string {
   const { sessions, after, ring, bound, replica, rowAtStart, acks, breaks, lives, exact } = config
   const row = replica ? `, replica (${rowAtStart} at start, acks of ${acks}, ${breaks} breaks, ${lives} lives)` : ''
-  const order = after.flatMap((first, channel) => (first === undefined ? [] : [`, c${channel} after c${first}`])).join('')
+  const order = after
+    .flatMap((first, channel) => (first === undefined ? [] : [`, c${channel} after c${first}`]))
+    .join('')
   return `sessions ${sessions.map((count) => (count === ENDLESS ? 'endless' : count)).join(',')}, ring ${ring}, bound ${bound}${order}${row}${exact ? ', exact' : ''}`
 }
 

@@ -19,6 +19,8 @@ export interface Exploration {
   readonly completions: number
   readonly seconds: number
   readonly fault: Fault | undefined
+  /** All states met. */
+  readonly store: StateStore
 }
 
 export interface Fault {
@@ -82,6 +84,7 @@ class Explorer {
       completions: this.#complete.length,
       seconds: (performance.now() - started) / 1000,
       fault: this.#fault,
+      store: this.#store,
     }
   }
 
@@ -92,7 +95,10 @@ class Explorer {
       if (this.#fault !== undefined) return
       const found = fault ?? this.#judge.fault(before, after, this.#world.shift)
       if (found !== undefined) {
-        this.#fault = { text: found, trace: this.#trace(state, [`  ${this.#world.label}`, stateText(this.#world.layout, after)]) }
+        this.#fault = {
+          text: found,
+          trace: this.#trace(state, [`  ${this.#world.label}`, stateText(this.#world.layout, after)]),
+        }
         return
       }
       const next = this.#add(after, state)
@@ -145,7 +151,8 @@ class Explorer {
     path.reverse()
     const lines: string[] = []
     for (let i = 0; i + 1 < path.length; i++) lines.push(`  ${this.#labelBetween(path[i]!, path[i + 1]!)}`)
-    if (lines.length > TRACE_LINES_MAX) lines.splice(0, lines.length - TRACE_LINES_MAX, `  (${lines.length - TRACE_LINES_MAX} steps before)`)
+    if (lines.length > TRACE_LINES_MAX)
+      lines.splice(0, lines.length - TRACE_LINES_MAX, `  (${lines.length - TRACE_LINES_MAX} steps before)`)
     return [...lines, stateText(this.#world.layout, this.#store.get(state)), ...tail].join('\n')
   }
 

@@ -87,14 +87,21 @@ export class LogHistory {
     const forgotten = vector[this.#layout.forgotten]!
     const batches = this.#batches(vector, channel, end)
     if (batches > vector[log + Log.answeredStored]!) vector[log + Log.owedStored] = forgotten
-    if (batches > vector[log + Log.answeredPropagated]! && this.#layout.config.replica) vector[log + Log.owedPropagated] = forgotten
+    if (batches > vector[log + Log.answeredPropagated]! && this.#layout.config.replica)
+      vector[log + Log.owedPropagated] = forgotten
   }
 
   #settleOwed(vector: Uint8Array, channel: number): void {
     const log = this.#layout.log(channel)
     const at = this.#layout.channel(channel)
     settle(vector, log + Log.owedStored, vector[at + Channel.stored]!, vector[at + Channel.recomputeAt]!, 'raiseStored')
-    settle(vector, log + Log.owedPropagated, vector[at + Channel.propagated]!, vector[at + Channel.recomputeAt]!, 'raisePropagated')
+    settle(
+      vector,
+      log + Log.owedPropagated,
+      vector[at + Channel.propagated]!,
+      vector[at + Channel.recomputeAt]!,
+      'raisePropagated',
+    )
   }
 
   #mergeBatches(vector: Uint8Array, channel: number): void {
@@ -102,7 +109,8 @@ export class LogHistory {
     for (let record = vector[log + Log.length]! - 1; record > 0; record--) {
       const head = vector[this.#record(channel, record)]!
       if ((head & SEAL_BIT) !== 0 || vector[this.#record(channel, record - 1)] !== head) continue
-      if (!this.#lengths(vector, channel).some((length) => vector[length] === record)) this.#remove(vector, channel, record, record + 1)
+      if (!this.#lengths(vector, channel).some((length) => vector[length] === record))
+        this.#remove(vector, channel, record, record + 1)
     }
   }
 
@@ -111,7 +119,8 @@ export class LogHistory {
     const log = this.#layout.log(channel)
     const before = this.#batches(vector, channel, from)
     const removed = this.#batches(vector, channel, to) - before
-    for (const answered of [log + Log.answeredStored, log + Log.answeredPropagated]) lower(vector, answered, before, removed)
+    for (const answered of [log + Log.answeredStored, log + Log.answeredPropagated])
+      lower(vector, answered, before, removed)
     const length = vector[log + Log.length]!
     vector.copyWithin(this.#record(channel, from), this.#record(channel, to), this.#record(channel, length))
     vector.fill(0, this.#record(channel, length - (to - from)), this.#record(channel, length))
@@ -121,7 +130,9 @@ export class LogHistory {
   /** Where the lengths stand that part durable from not durable, sent from not sent. */
   #lengths(vector: Uint8Array, channel: number): number[] {
     const log = this.#layout.log(channel)
-    return this.#layout.config.replica ? [log + Log.durable, log + Log.sent, this.#replicaDurable(vector, channel)] : [log + Log.durable]
+    return this.#layout.config.replica
+      ? [log + Log.durable, log + Log.sent, this.#replicaDurable(vector, channel)]
+      : [log + Log.durable]
   }
 
   /** Records of epochs up to `epoch`: they come first, since layers ascend on a channel. */
@@ -134,7 +145,8 @@ export class LogHistory {
 
   #batches(vector: Uint8Array, channel: number, end: number): number {
     let batches = 0
-    for (let record = 0; record < end; record++) if ((vector[this.#record(channel, record)]! & SEAL_BIT) === 0) batches++
+    for (let record = 0; record < end; record++)
+      if ((vector[this.#record(channel, record)]! & SEAL_BIT) === 0) batches++
     return batches
   }
 

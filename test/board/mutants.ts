@@ -29,7 +29,15 @@ const TWO = configuration({ sessions: [2, 1], exact: true })
 /** With BOUND = 2 no epoch is closed before the one before it is STORED: none can vanish before another. */
 const BOUND_3 = configuration({ sessions: [1, 1], ring: 3, bound: 3, exact: true })
 const REPLICA = configuration({ sessions: [1, 1], replica: true, exact: true })
-const TWO_LIVES = configuration({ sessions: [1, 1], ring: 4, bound: 4, replica: true, breaks: 1, lives: 2, exact: true })
+const TWO_LIVES = configuration({
+  sessions: [1, 1],
+  ring: 4,
+  bound: 4,
+  replica: true,
+  breaks: 1,
+  lives: 2,
+  exact: true,
+})
 
 const named: readonly Mutant[] = [
   {
@@ -38,7 +46,10 @@ const named: readonly Mutant[] = [
     property: 'a',
     replacements: [
       ["this.row = 0;\n                this.at = 'cellLoad';", "this.row = 0;\n                this.at = 'recheck';"],
-      ["board.setPart(this.layer, me);\n                this.at = 'confirm';", "board.setPart(this.layer, me);\n                this.at = 'cellLoad';"],
+      [
+        "board.setPart(this.layer, me);\n                this.at = 'confirm';",
+        "board.setPart(this.layer, me);\n                this.at = 'cellLoad';",
+      ],
       ["? 'cellLoad' : 'recheck'", "? 'cellLoad' : 'confirm'"],
     ],
   },
@@ -55,7 +66,10 @@ const named: readonly Mutant[] = [
         "this.top = board.open();\n                this.#beginRow(0);\n                this.at = 'cells';",
         "this.top = board.open() - 1n;\n                this.durable = this.durable.map((d) => (d < this.top ? d : this.top));\n                this.at = 'stored';",
       ],
-      ["else\n            this.at = 'stored';\n        return false;", "else\n            this.at = 'open';\n        return false;"],
+      [
+        "else\n            this.at = 'stored';\n        return false;",
+        "else\n            this.at = 'open';\n        return false;",
+      ],
     ],
   },
   {
@@ -85,7 +99,12 @@ const named: readonly Mutant[] = [
     name: "waiting in flush for one's own cell",
     config: TWO,
     property: 'f',
-    replacements: [["else if (this.rechecked)\n                    this.at = 'send';", "else if (false)\n                    this.at = 'send';"]],
+    replacements: [
+      [
+        "else if (this.rechecked)\n                    this.at = 'send';",
+        "else if (false)\n                    this.at = 'send';",
+      ],
+    ],
   },
   {
     name: 'STORED computed but not published',
@@ -99,14 +118,30 @@ const named: readonly Mutant[] = [
     property: 'f',
     replacements: [
       ["this.at = 'flag';", "this.at = 'policy';"],
-      ["port.hasUnanswered());\n                this.at = 'policy';", "port.hasUnanswered());\n                this.at = 'answer';"],
+      [
+        "port.hasUnanswered());\n                this.at = 'policy';",
+        "port.hasUnanswered());\n                this.at = 'answer';",
+      ],
       ["? 'raisePropagated' : 'answer';", "? 'raisePropagated' : 'flag';"],
-      ["this.raised = true;\n                    this.at = 'answer';", "this.raised = true;\n                    this.at = 'flag';"],
+      [
+        "this.raised = true;\n                    this.at = 'answer';",
+        "this.raised = true;\n                    this.at = 'flag';",
+      ],
     ],
   },
   { name: 'a whole chain without `prev`', config: BOUND_3, property: 'e', recoveryRule: recoveryRuleWithoutPrev },
-  { name: 'a row that mixes two lives of a replica: up too early', config: TWO_LIVES, property: 'b', defects: { rowUpEarly: true } },
-  { name: 'a row that mixes two lives of a replica: acks of a former session', config: TWO_LIVES, property: 'b', defects: { staleAcks: true } },
+  {
+    name: 'a row that mixes two lives of a replica: up too early',
+    config: TWO_LIVES,
+    property: 'b',
+    defects: { rowUpEarly: true },
+  },
+  {
+    name: 'a row that mixes two lives of a replica: acks of a former session',
+    config: TWO_LIVES,
+    property: 'b',
+    defects: { staleAcks: true },
+  },
 ]
 
 /** Other orders and checks that the machines rest on. */
@@ -115,15 +150,26 @@ const ours: readonly Mutant[] = [
     name: 'who raises STORED does not wake himself where BOUND keeps his layer open',
     config: TWO,
     property: 'f',
-    replacements: [['this.channel === me ? announced !== NONE : board.takeWaiting(this.channel)', 'this.channel !== me && board.takeWaiting(this.channel)']],
+    replacements: [
+      [
+        'this.channel === me ? announced !== NONE : board.takeWaiting(this.channel)',
+        'this.channel !== me && board.takeWaiting(this.channel)',
+      ],
+    ],
   },
   {
     name: 'cell cleared before fdatasync',
     config: TWO,
     property: 'a',
     replacements: [
-      ["port.sendUnwritten();\n                this.at = 'write';", "port.sendUnwritten();\n                this.at = 'clear';"],
-      ["port.writeAndSync();\n                this.at = 'clear';", "port.writeAndSync();\n                this.recompute.begin();\n                this.at = 'recompute';"],
+      [
+        "port.sendUnwritten();\n                this.at = 'write';",
+        "port.sendUnwritten();\n                this.at = 'clear';",
+      ],
+      [
+        "port.writeAndSync();\n                this.at = 'clear';",
+        "port.writeAndSync();\n                this.recompute.begin();\n                this.at = 'recompute';",
+      ],
       [
         "board.setCell(0, me, state.announced);\n                this.recompute.begin();\n                this.at = 'recompute';",
         "board.setCell(0, me, state.announced);\n                this.at = 'write';",
@@ -134,7 +180,12 @@ const ours: readonly Mutant[] = [
     name: 'announced by mark, closed meanwhile, and not sealed',
     config: TWO,
     property: 'a',
-    replacements: [["this.at = 'seal';\n                return false;\n            case 'seal':", "this.at = 'open';\n                return false;\n            case 'seal':"]],
+    replacements: [
+      [
+        "this.at = 'seal';\n                return false;\n            case 'seal':",
+        "this.at = 'open';\n                return false;\n            case 'seal':",
+      ],
+    ],
   },
   {
     name: 'announced without a second look at E',
@@ -156,7 +207,6 @@ const ours: readonly Mutant[] = [
   },
 ]
 
-export const NAMED_MUTANTS = named
 export const MUTANTS: readonly Mutant[] = [...named, ...ours]
 
 /** Imports wal/board-machine.js with the replacements made; everything else is the shipped code. */
@@ -165,7 +215,8 @@ export async function mutatedMachines(replacements: readonly (readonly [string, 
   let text = readFileSync(fileURLToPath(shippedUrl), 'utf8')
   for (const [find, replace] of replacements) {
     const parts = text.split(find)
-    if (parts.length !== 2) throw new Error(`Cannot plant a mutant: found ${parts.length - 1} places, expected 1: ${find}`)
+    if (parts.length !== 2)
+      throw new Error(`Cannot plant a mutant: found ${parts.length - 1} places, expected 1: ${find}`)
     text = parts.join(replace)
   }
   text = text.replace(/from "(\.\/[^"]+)"/g, (_, file: string) => `from "${new URL(file, shippedUrl).href}"`)

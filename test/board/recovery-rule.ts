@@ -19,7 +19,9 @@ export const recoveryRule: RecoveryRule = (seals, base) => {
   const isWhole = (epoch: bigint): boolean => {
     if (epoch === base) return true
     const own = seals.filter((seal) => seal.epoch === epoch)
-    return own.length > 0 && own.every((seal) => namedChannelsHold(seal, own)) && own.every((seal) => isWhole(seal.prev))
+    return (
+      own.length > 0 && own.every((seal) => namedChannelsHold(seal, own)) && own.every((seal) => isWhole(seal.prev))
+    )
   }
   return latest(seals.map((seal) => seal.epoch).filter(isWhole), base)
 }

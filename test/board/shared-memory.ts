@@ -29,7 +29,10 @@ export class SharedMemory {
     board.setCell(l.rows - 1, last, 5n)
     const seen = new Uint8Array(l.bytes)
     this.save(seen)
-    const good = seen[l.waiting + last] === 1 && seen[l.part + last] === l.config.ring && seen[l.cell + l.channels * l.rows - 1] === 5
+    const good =
+      seen[l.waiting + last] === 1 &&
+      seen[l.part + last] === l.config.ring &&
+      seen[l.cell + l.channels * l.rows - 1] === 5
     this.#half.set(before)
     if (!good) throw new Error('the memory layout of wal/board.ts has changed: adapt shared-memory.ts')
   }

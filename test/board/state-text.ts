@@ -1,5 +1,5 @@
 /** A state vector in words, for traces. */
-import { atName, Op, OP_NAMES } from './channel-driver.ts'
+import { atName, OP_NAMES, Op } from './channel-driver.ts'
 import { Channel, DEAD, LAYER_MINUS_ONE, LAYER_NONE, type Layout, Log, SEAL_BIT } from './state-vector.ts'
 
 function layerText(code: number): string {
@@ -19,7 +19,8 @@ export function whereText(layout: Layout, state: Uint8Array, channel: number): s
 }
 
 export function stateText(layout: Layout, state: Uint8Array): string {
-  const words = (from: number, count: number): string => [...state.subarray(from, from + count)].map(layerText).join(' ')
+  const words = (from: number, count: number): string =>
+    [...state.subarray(from, from + count)].map(layerText).join(' ')
   const { channels, rows, config } = layout
   const lines = [
     `open ${state[layout.open]}, stored ${state[layout.stored]}, propagated ${state[layout.propagated]}, ` +

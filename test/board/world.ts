@@ -20,8 +20,8 @@
  * Acknowledgements of an ended session are dropped, so the sound world does not keep them.
  */
 import { Board, createBoard, NONE } from '../../wal/board.ts'
-import { type BoardMachines, ChannelDriver, Op } from './channel-driver.ts'
 import { Canonical } from './canonical.ts'
+import { type BoardMachines, ChannelDriver, Op } from './channel-driver.ts'
 import { BASE_EPOCH, type Configuration, ENDLESS, FIRST_EPOCH, policyOf } from './configuration.ts'
 import { ModelLog, type Scratch } from './model-log.ts'
 import { SharedMemory } from './shared-memory.ts'
@@ -135,7 +135,9 @@ export class World {
   get label(): string {
     if (this.#kind === 'control') return `control begins the next session, life ${this.#detail}`
     const where = whereText(this.layout, this.#from, this.#channel)
-    return this.#kind === 'step' ? `c${this.#channel} ${where}` : `c${this.#channel} ${this.#kind} ${this.#detail || ''}`.trimEnd()
+    return this.#kind === 'step'
+      ? `c${this.#channel} ${where}`
+      : `c${this.#channel} ${this.#kind} ${this.#detail || ''}`.trimEnd()
   }
 
   /** By how much the last emitted transition has lowered all layers. */
@@ -182,7 +184,8 @@ export class World {
   #isAnswered(state: Uint8Array, channel: number): boolean {
     const at = this.layout.channel(channel)
     const log = this.layout.log(channel)
-    if (state[at + Channel.remaining] !== 0 || state[at + Channel.queue] !== 0 || state[log + Log.owedStored] !== 0) return false
+    if (state[at + Channel.remaining] !== 0 || state[at + Channel.queue] !== 0 || state[log + Log.owedStored] !== 0)
+      return false
     return state[log + Log.answeredStored] === this.#batches(state, log)
   }
 
@@ -282,7 +285,9 @@ export class World {
 
   // ---- steps of the machines
 
-  readonly #steps: readonly Change[] = [0, 1, 2].map((channel) => () => this.#step(channel, this.#from, () => undefined))
+  readonly #steps: readonly Change[] = [0, 1, 2].map(
+    (channel) => () => this.#step(channel, this.#from, () => undefined),
+  )
 
   #begin(channel: number, state: Uint8Array, begin: (driver: ChannelDriver) => void): void {
     this.#step(channel, state, begin)

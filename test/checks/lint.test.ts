@@ -35,12 +35,13 @@ t.test('knip: the house', async (t) => {
 })
 
 /** Of biome's long report the lines that name a place. */
-const headlines = (text: string): string =>
-  text
+function headlines(text: string): string {
+  return text
     .split('\n')
     .filter((line) => /^\S+ (lint|format|assist|parse)/.test(line))
     .map((line) => line.replace(/ *━+$/, ''))
     .join('\n')
+}
 
 const BAD_CODE: readonly (readonly [string, string])[] = [
   ['export default 1\n', 'noDefaultExport'],

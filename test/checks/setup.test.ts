@@ -81,7 +81,7 @@ class Clone {
   run(...nodeArgs: readonly string[]): { code: number | null; stdout: string; stderr: string; calls: string[] } {
     rmSync(this.path('calls'), { force: true })
     const args = [...nodeArgs, this.path('tools/dev/setup.mjs')]
-    const options = { cwd: '/', env: this.env(), encoding: 'utf8', timeout: 20_000 } as const
+    const options = { cwd: '/', env: this.env(), encoding: 'utf8', timeout: 60_000 } as const
     const { status, stdout, stderr } = spawnSync(process.execPath, args, options)
     return { code: status, stdout, stderr, calls: this.calls() }
   }

@@ -51,7 +51,7 @@ class Pair {
     else if (what === 'finish' && draft.entryCount > 0) {
       draft.space?.buffer.fill(0xaa, draft.start, draft.start + FRAME_HEADER_BYTES)
       this.buffer.finish(draft)
-      this.expected.push(this.bodies[i] as number[])
+      this.expected.push(this.bodies[i]!)
       this.reset(i)
     } else if (what === 'discard') {
       this.buffer.discard(draft)

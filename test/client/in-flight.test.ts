@@ -177,20 +177,45 @@ t.test('against a list that is looked at as a whole each time', async (t) => {
   t.pass('300 runs')
 })
 
-t.test('a node that rejects everything for ever does not make the ring grow', async (t) => {
-  setFlagsFromString('--expose-gc')
-  const collect: () => void = runInNewContext('gc')
-  const pair = new Pair(0)
-  const limits = { deadlineMs: 1, deadline: Number.MAX_SAFE_INTEGER, signal: undefined }
+setFlagsFromString('--expose-gc')
+const collect: () => void = runInNewContext('gc')
+
+/** Bytes of heap that stay when `work` is done. */
+async function heapGrowth(work: () => Promise<void>): Promise<number> {
   collect()
   const before = process.memoryUsage().heapUsed
-  for (let i = 1; i <= 500_000; i++) {
-    pair.inFlight.add({ bytes: 10, limits, loud: false })
-    pair.inFlight.rejected(i, REFUSED)
-  }
+  await work()
   collect()
-  const grown = process.memoryUsage().heapUsed - before
+  return process.memoryUsage().heapUsed - before
+}
+
+t.test('a node that rejects everything for ever does not make the ring grow', async (t) => {
+  const pair = new Pair(0)
+  const limits = { deadlineMs: 1, deadline: Number.MAX_SAFE_INTEGER, signal: undefined }
+  const grown = await heapGrowth(async () => {
+    for (let i = 1; i <= 500_000; i++) {
+      pair.inFlight.add({ bytes: 10, limits, loud: false })
+      pair.inFlight.rejected(i, REFUSED)
+    }
+  })
   t.ok(grown < 2_000_000, `${grown} bytes for half a million sessions; a ring of all of them has 4 MB`)
   t.equal(pair.inFlight.sessions + pair.inFlight.live, 0)
   pair.inFlight.stored(1, 500_000)
+})
+
+t.test('while a replica is away, calls that have expired are not kept', async (t) => {
+  const pair = new Pair(0)
+  const limits = { deadlineMs: 1, deadline: 1, signal: undefined }
+  const grown = await heapGrowth(async () => {
+    for (let i = 1; i <= 100_000; i++) {
+      const receipt = pair.inFlight.add({ bytes: 10, limits, loud: false })
+      void receipt.propagated
+      pair.inFlight.stored(1, i)
+      if (i % 100 > 0) continue
+      pair.inFlight.sweep(2)
+      await new Promise((resolve) => setImmediate(resolve)) // rejections are told
+    }
+  })
+  t.ok(grown < 5_000_000, `${grown} bytes for 100,000 sessions; kept with their errors they are 100 MB`)
+  t.equal(pair.inFlight.sessions + pair.inFlight.live, 0)
 })

@@ -4,7 +4,7 @@
  * A forged directory is what `init` makes, plus a term history of the test's choice and the frames that it appends.
  */
 import { createHash } from 'node:crypto'
-import { closeSync, fstatSync, openSync, readdirSync, readFileSync, readSync, statSync, writeSync } from 'node:fs'
+import { closeSync, existsSync, openSync, readdirSync, readFileSync, readSync, statSync, writeSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { initNode } from '../../daemon/node.ts'
 import { type Entry, encodeEntry, entryBytes } from '../../protocol/entry.ts'
@@ -13,7 +13,7 @@ import { byteOffset, channelId, clusterId, epoch, nodeId, type Term, termNumber 
 import { encodeMark, encodeSeal, type Mark, type Seal } from '../../protocol/seal.ts'
 import { type Manifest, readManifest, writeManifest } from '../../wal/manifest.ts'
 import { NodeDisk } from '../../wal/node-disk.ts'
-import { channelDirectory, segmentName } from '../../wal/segments.ts'
+import { channelDirectory, prepareSegment, segmentName } from '../../wal/segments.ts'
 import type { Mastership } from '../../wal/term-history.ts'
 
 export const CLUSTER = '00000000-0000-4000-8000-000000000001'
@@ -154,6 +154,8 @@ export function writeBytes(directory: string, channel: number, position: number,
   for (let done = 0; done < bytes.length; ) {
     const at = position + done
     const file = segmentFile(directory, channel, at)
+    if (!existsSync(file))
+      prepareSegment(new NodeDisk(), channelDirectory(directory, channel), at - (at % SEGMENT_BYTES), SEGMENT_BYTES)
     const room = SEGMENT_BYTES - (at % SEGMENT_BYTES)
     const part = bytes.subarray(done, done + room)
     const fd = openSync(file, 'r+')
@@ -185,11 +187,4 @@ export function fingerprint(directory: string): Record<string, string> {
   }
   look(directory)
   return facts
-}
-
-export const sizeOf = (file: string): number => {
-  const fd = openSync(file, 'r')
-  const { size } = fstatSync(fd)
-  closeSync(fd)
-  return size
 }

@@ -116,10 +116,11 @@ t.test('tells apart what was acknowledged, stored only, unknown and not applied'
   t.same(channel.sessions, [['1'], ['2'], ['3'], ['4'], ['5'], ['6']])
   const stored = { term: TERM, epoch: epoch(2n), sequence: 2 }
   channel.answer(0, 1n)
+  channel.answer(4, 3n)
+  await settle()
   channel.fail(1, new ClientError('DEADLINE_EXCEEDED', 'late', 'unknown', { stored }))
   channel.fail(2, new ClientError('CONNECTION_LOST', 'lost', 'unknown'))
   channel.fail(3, new ClientError('DISK_LOW', 'full', 'not-applied'))
-  channel.answer(4, 3n)
   channel.answer(5, 3n)
   await t.rejects(ended, { code: 'DEADLINE_EXCEEDED' }, 'the first failure is the reason')
   const { acknowledged, storedOnly, unknown, notApplied, waiting, epochs, lastEpoch, throughLine } = loader.tally

@@ -72,6 +72,16 @@ t.test('lines: one that is too long is told, and the next ones are given', (t) =
   t.end()
 })
 
+t.test('lines: what is too long is not kept', (t) => {
+  const chunk = Buffer.alloc(8 * 1024 * 1024, 'x')
+  const chunks = Array.from({ length: 600 }, () => chunk) // more than one buffer can hold
+  t.match(feed(new LineSplitter(OPTIONS), [...chunks, Buffer.from('\nok')]), [
+    [1, /^BAD 5033164800 bytes/],
+    [2, 'ok'],
+  ])
+  t.end()
+})
+
 t.test('array: elements as they stand, with the line on which they begin', (t) => {
   t.same(elements('[]'), [])
   t.same(elements(' [ ] \n'), [])

@@ -378,32 +378,3 @@ t.test('a frame of a newer program is told apart from damage', async (t) => {
   const position = log.append(0, { kind: 3, epoch: 1n }, Buffer.alloc(4))
   t.match((await verify(log.directory)).findings, [{ code: 'FRAME_KIND_UNKNOWN', where: { offset: position } }])
 })
-
-t.test('a live pair under load never looks damaged', async (t) => {
-  const pair = await runningPair(t, temporaryDirectory(t), 3)
-  let goesOn = true
-  let sessions = 0
-  const writers = pair.channels.map(async (channel) => {
-    while (goesOn) {
-      const entry = { op: 'put' as const, storage: 1n, key: `${sessions}`, value: Buffer.alloc(700, 1) }
-      const some = Array.from({ length: 8 }, () => channel.write([entry], { level: 'stored' }))
-      await Promise.all(some)
-      sessions += some.length
-    }
-  })
-  let looks = 0
-  for (; looks < 15 || sessions < 500; looks++) {
-    for (const directory of [pair.masterDirectory, pair.replicaDirectory]) {
-      const { findings } = await verify(directory)
-      if (findings.length > 0)
-        t.same(
-          findings.map((finding) => finding.describe()),
-          [],
-        )
-    }
-    await new Promise((resolve) => setImmediate(resolve))
-  }
-  goesOn = false
-  await Promise.all(writers)
-  t.ok(looks >= 15)
-})
