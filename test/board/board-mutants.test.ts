@@ -5,7 +5,7 @@ import t from 'tap'
 import * as shipped from '../../wal/board-machine.ts'
 import { nameOf } from './configuration.ts'
 import { explore } from './explore.ts'
-import { MUTANTS, mutatedMachines } from './mutants.ts'
+import { MUTANTS, mutatedMachines, NAMED_MUTANTS } from './mutants.ts'
 import { World } from './world.ts'
 
 t.setTimeout(0) // the runner has a limit for the file
@@ -21,6 +21,8 @@ for (const mutant of MUTANTS) {
     if (process.env['BOARD_TRACES'] !== undefined) t.comment(fault?.trace ?? '')
   })
 }
+
+t.equal(NAMED_MUTANTS.length, 10, 'all nine ways of DESIGN 4, the last with its two sides')
 
 t.test('a mutant that has become no mutant is refused', async (t) => {
   await t.rejects(mutatedMachines([['no such text', '']]), /found 0 places, expected 1/)

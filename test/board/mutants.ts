@@ -39,7 +39,8 @@ const TWO_LIVES = configuration({
   exact: true,
 })
 
-const named: readonly Mutant[] = [
+/** The nine ways of DESIGN 4; the last has two sides. */
+export const NAMED_MUTANTS: readonly Mutant[] = [
   {
     name: 'participation mark before cells',
     config: TWO,
@@ -207,7 +208,7 @@ const ours: readonly Mutant[] = [
   },
 ]
 
-export const MUTANTS: readonly Mutant[] = [...named, ...ours]
+export const MUTANTS: readonly Mutant[] = [...NAMED_MUTANTS, ...ours]
 
 /** Imports wal/board-machine.js with the replacements made; everything else is the shipped code. */
 export async function mutatedMachines(replacements: readonly (readonly [string, string])[]): Promise<BoardMachines> {

@@ -73,15 +73,10 @@ t.test('a file that hangs is ended', async (t) => {
   const files = asFiles(HANGING)
   const outcome = run(t, { ...files, 'z.test': PASS }, '--seconds', '1')
   t.equal(outcome.code, 1)
-  t.equal(
-    outcome.lines.filter((line) => line.startsWith('FAIL')).length,
-    Object.keys(files).length,
-    'all of them failed',
-  )
-  t.ok(
-    outcome.lines.some((line) => line.includes('z.test.js')),
-    'the file after them had its turn',
-  )
+  const failed = outcome.lines.filter((line) => line.startsWith('FAIL')).join('\n')
+  for (const name of Object.keys(files)) t.match(failed, name)
+  const { length } = outcome.lines.filter((line) => line.includes('z.test.js'))
+  t.ok(length > 0, 'the file after them had its turn')
 })
 
 t.test('a process left behind holds nothing up, and is ended', async (t) => {

@@ -24,7 +24,7 @@ const put = (key: string, value = `value of ${key}`): DemoEntry => ({
 })
 
 /** A log with a storage and four sessions of two records on two channels, and what was sent. */
-async function writtenLog(t: { teardown(handler: () => void): unknown }) {
+async function writtenLog(t: { teardown(handler: () => unknown): unknown }) {
   const directory = join(temporaryDirectory(t), 'master')
   const replica = join(temporaryDirectory(t), 'replica')
   const { clusterId } = initNode({
@@ -35,9 +35,11 @@ async function writtenLog(t: { teardown(handler: () => void): unknown }) {
     segmentBytes: 65_536,
   })
   const second = await startNode({ directory: replica, port: 0 })
+  t.teardown(() => second.close())
   const replicas = [`127.0.0.1:${second.port}`]
   initNode({ directory, role: 'master', clusterId, channels: 2, segmentBytes: 65_536, replicas })
   const node = await startNode({ directory, port: 0 })
+  t.teardown(() => node.close())
   const sessions = [0, 1, 0, 1].map((channel, i) => ({ channel, entries: [put(`key ${i}`), put(`other ${i}`)] }))
   const first = { channel: 0, entries: [{ op: 'add_storage', storage: 1n } as const] }
   const load = new DemoLoad({
@@ -46,7 +48,7 @@ async function writtenLog(t: { teardown(handler: () => void): unknown }) {
     onChange: () => undefined,
   })
   await load.run()
-  return { directory: replica, load, node, close: () => Promise.all([node.close(), second.close()]) }
+  return { directory: replica, load, node }
 }
 
 const CLUSTER = '6f1f0c1e-8c3c-4e62-9d0a-2f8f3a1f7b55'
@@ -62,7 +64,7 @@ function difference(directory: string, sent: readonly SentSession[]): Travertine
 }
 
 t.test('finds every kind of difference between what was sent and what lies in the files', async (t) => {
-  const { directory, load, node, close } = await writtenLog(t)
+  const { directory, load, node } = await writtenLog(t)
   const { sent } = load
   t.equal(load.propagated.entries, 9)
   t.equal(compareWithLog(directory, sent), 9, 'equal, while both nodes run')
@@ -146,7 +148,6 @@ t.test('finds every kind of difference between what was sent and what lies in th
   await client.write([{ op: 'put', storage: 1, key: 'late', value: Buffer.from('x') }], { level: 'propagated' })
   await client.close()
   t.match(difference(directory, sent).message, /found put of key "late" at the end/)
-  await close()
 })
 
 /** Loaded into every process: the disk below the replica's second channel changes one byte, and says nothing. */

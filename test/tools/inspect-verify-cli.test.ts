@@ -112,7 +112,7 @@ t.test('verify --compare', async (t) => {
 
 t.test('inspect: manifest, terms, channels, entries; long output reaches a slow reader whole', async (t) => {
   const forged = log(t, 2, 1)
-  const entries = Array.from({ length: 900 }, (_, i) => put(`key-${i}`, 'v'.repeat(40)))
+  const entries = Array.from({ length: 900 }, (_, i) => put(`key-${i}`, 'v'.repeat(i === 899 ? 300_000 : 40)))
   forged.session(3n, { entries })
   forged.seal(3n)
   const { directory } = forged

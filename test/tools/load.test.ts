@@ -221,7 +221,7 @@ t.test('an empty input is loaded at once', async (t) => {
 })
 
 t.test('refused before anything is read or sent', async (t) => {
-  const { address, words } = await master(t)
+  const { directory, address, words } = await master(t)
   const file = inputFile(t, '{"id":1}')
   const cases: readonly (readonly [readonly string[], number, string])[] = [
     [['--address', address, '--key', 'id'], 6, 'NO_REPLICA_IN_SET'],
@@ -239,6 +239,7 @@ t.test('refused before anything is read or sent', async (t) => {
     t.equal(errorCode(lastObject({ stdout })), wanted)
     t.equal(code, expected, wanted)
   }
+  t.same(loaded(directory), [])
 })
 
 t.test('Ctrl-C: reads no further, waits for what is on its way, and says what was acknowledged', async (t) => {

@@ -85,6 +85,20 @@ t.test('a whole sector of zeros in the middle', async (t) => {
   t.ok(report.whole < 5n)
 })
 
+t.test('behind a gap only frames are judged, not what they have to do with what is lost', async (t) => {
+  const log = forge(t)
+  const lost = log.session(1n)
+  log.session(1n, { firstMinor: 1n })
+  log.seal(1n)
+  log.session(2n)
+  log.seal(2n)
+  flipByte(log.directory, 0, lost + 80)
+  const { findings, channels } = await verify(log.directory)
+  t.match(findings, [{ code: 'LOG_DAMAGED', where: { offset: lost } }])
+  t.equal(findings.length, 1)
+  t.match(channels, [{ sessions: 2, seals: 2 }])
+})
+
 t.test('a torn tail, or a partial epoch at the end, is what crashes leave: no fault', async (t) => {
   const log = forge(t, { channels: 3 })
   log.session(1n)
@@ -366,6 +380,13 @@ t.test('what was cut off and kept is checked as well', async (t) => {
   t.same([good.findings, good.divergentFiles], [[], 1])
   writeFileSync(file, bytes.subarray(0, -1))
   t.match((await verify(log.directory)).findings, [{ code: 'LOG_DAMAGED', message: /no whole frame/, where: { file } }])
+  writeFileSync(file, bytes)
+  const elsewhere = file.replace('0000.wal', '0010.wal')
+  renameSync(file, elsewhere)
+  t.match((await verify(log.directory)).findings, [
+    { code: 'LOG_DAMAGED', message: /frame of position 0/, where: { file: elsewhere, offset: 16 } },
+  ])
+  renameSync(elsewhere, file)
   const spoiled = Buffer.from(bytes)
   spoiled[150] = 1
   writeFileSync(file, spoiled)
