@@ -7,7 +7,7 @@ import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
 import { initNode } from '../daemon/node.ts'
 import { HOST_DEFAULT } from '../daemon/node-config.ts'
-import type { TravertineError } from '../protocol/errors.ts'
+import { TravertineError } from '../protocol/errors.ts'
 import { MIB } from '../protocol/limits.ts'
 import { NodeProcess } from './node-process.ts'
 import type { ReadyLine } from './run.ts'
@@ -35,6 +35,8 @@ export interface PairNode {
 export class LocalPair {
   readonly #options: LocalPairOptions
   readonly #processes: NodeProcess[] = []
+  /** Nothing is started any more. */
+  #stopping = false
 
   constructor(options: LocalPairOptions) {
     this.#options = options
@@ -47,6 +49,7 @@ export class LocalPair {
     const common = { clusterId, channels, segmentBytes: SEGMENT_BYTES }
     initNode({ ...common, directory: this.#directory('replica'), role: 'replica' })
     const replica = await this.#run('replica', port === 0 ? 0 : port + 1 + channels)
+    if (this.#stopping) throw new TravertineError('INTERRUPTED', 'Cannot start the pair: it is being stopped')
     initNode({ ...common, directory: this.#directory('master'), role: 'master', replicas: [replica.address] })
     const master = await this.#run('master', port)
     return { master, replica }
@@ -62,6 +65,7 @@ export class LocalPair {
    * then it is killed, and what it has answered is on its disk as it always is.
    */
   async stop(): Promise<void> {
+    this.#stopping = true
     if (this.#processes.some((process) => process.hasEnded)) this.kill()
     for (const process of [...this.#processes].reverse()) await process.stop()
   }

@@ -31,6 +31,7 @@ export class DiskWatch {
 
   /** Measures now. `failed`: a segment could not be made, whatever the numbers say. */
   check(failed = false): void {
+    if (this.#stopped) return
     const { channels, segmentBytes, freeBytes, onError } = this.#options
     freeBytes().then(
       (free) => {

@@ -17,7 +17,11 @@ export function checkCasts(files: readonly SourceFile[]): Finding[] {
 
 function findingsOf(source: ts.SourceFile): Finding[] {
   const findings: Finding[] = []
-  const comments = commentLines(source)
+  let found: Set<number> | undefined
+  const explains = (line: number): boolean => {
+    found ??= commentLines(source) // most files have no cast
+    return found.has(line)
+  }
   const allBelow = source.text.search(CASTS_BELOW)
   const explained = new Set<number>()
   walk(source, (node) => {
@@ -28,7 +32,6 @@ function findingsOf(source: ts.SourceFile): Finding[] {
     const statement = statementOf(node)
     const above = [line - 1, lineOf(source, statement.getStart(source)) - 1]
     const below = [lineOf(source, statement.end), opensBlock(source, line) ? line + 1 : line]
-    const explains = (other: number): boolean => comments.has(other)
     if (below.some(explains) || above.some((other) => explains(other) || explained.has(other))) explained.add(line)
     else findings.push({ ...findingAt(source, node, 'a cast without a comment that says why it is right'), line })
   })

@@ -42,8 +42,16 @@ export function listProject(pattern: RegExp): string[] {
 export const readProject = (pattern: RegExp): SourceFile[] =>
   listProject(pattern).map((path) => ({ path, text: readFileSync(PROJECT + path, 'utf8') }))
 
-export const parse = (file: SourceFile): ts.SourceFile =>
-  ts.createSourceFile(file.path, file.text, ts.ScriptTarget.ES2023, true)
+const parsed = new WeakMap<SourceFile, ts.SourceFile>()
+
+/** Several rules look at one file: it is parsed once. */
+export function parse(file: SourceFile): ts.SourceFile {
+  const known = parsed.get(file)
+  if (known !== undefined) return known
+  const source = ts.createSourceFile(file.path, file.text, ts.ScriptTarget.ES2023, true)
+  parsed.set(file, source)
+  return source
+}
 
 /** Calls `visit` for every node of the tree, parents first. */
 export function walk(node: ts.Node, visit: (node: ts.Node) => void): void {

@@ -68,6 +68,20 @@ t.test('SIGTERM and a closed terminal do the same, with their own exit code', as
   }
 })
 
+t.test('Ctrl-C while the nodes start: nothing is left of them', async (t) => {
+  for (const seen of [/replica listens on \S+, pid (\d+)/, /master {2}listens on \S+, pid (\d+)/, undefined]) {
+    const parent = temporaryDirectory(t)
+    const command = start(t, ['up', '--json'], { env: { TMPDIR: parent } })
+    if (seen === undefined) await until(() => readdirSync(parent).length > 0)
+    else await command.has('stderr', seen)
+    command.kill('SIGINT')
+    const { code, stderr } = await command.ended
+    t.ok(code === 130 || (code === 0 && seen !== undefined), `${code}`) // 0: both were up by then
+    for (const [, pid] of stderr.matchAll(/ pid (\d+)/g)) t.notOk(isAlive(Number(pid)))
+    t.same(readdirSync(parent), [])
+  }
+})
+
 t.test('a second Ctrl-C waits for nobody', async (t) => {
   const { command, parent, master, replica } = await startHalted(t, [])
   await command.has('stderr', /STORED [1-9]/)
