@@ -103,7 +103,8 @@ function shown(bytes: Uint8Array): string {
 const quoted = (text: string): string =>
   JSON.stringify(text).replace(/[\u007f-\u009f]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`)
 
-function channelsIn(participants: bigint): number[] {
+/** A seal's participants, one bit each, as channel numbers. */
+export function channelsIn(participants: bigint): number[] {
   const channels: number[] = []
   for (let channel = 0; participants >> BigInt(channel) !== 0n; channel++) {
     if (((participants >> BigInt(channel)) & 1n) === 1n) channels.push(channel)

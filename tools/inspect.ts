@@ -11,6 +11,7 @@ import { CHANNEL_COUNT_LIMIT, KIB, MIB } from '../protocol/limits.ts'
 import { NodeDisk } from '../wal/node-disk.ts'
 import { newCommand, path, wholeNumber } from './command-line.ts'
 import { ExitCode, exitCodeOf } from './exit-codes.ts'
+import { channelsIn } from './frame-text.ts'
 import { type ListResult, listFrames } from './inspect-frames.ts'
 import { type InspectedChannel, type InspectReport, inspectDirectory } from './inspect-report.ts'
 import { type Colours, coloursOf, errorText, outputRoom, printJson, printLine, say } from './output.ts'
@@ -128,6 +129,7 @@ function jsonReport({ directory, manifest, whole, missing, channels, divergent }
     missing: missing ?? null,
     channels: channels.map((channel) => ({
       ...channel,
+      lastSeal: channel.lastSeal && { ...channel.lastSeal, participants: channelsIn(channel.lastSeal.participants) },
       error: channel.error === undefined ? null : toWireError(channel.error),
     })),
     divergent,

@@ -4,15 +4,14 @@
  * Collapsed, because nobody else can tell the difference:
  *   - after each step that touches shared words, the steps that follow and touch none are taken at once: port calls that
  *     only move the channel's own queue and log, loads of words that only this channel writes (its cells, its
- *     participation mark) or nobody writes (the policy, which is fixed in an exploration). They commute with every step
- *     of the others. Answering at once is the harder case: the crash comes as early as it can.
+ *     participation mark) or nobody writes (the policy, which is fixed in an exploration; PROPAGATED without a replica).
+ *     They commute with every step of the others. Answering at once is the harder case: the crash comes as early as it can.
  *   - writeAndSync is taken together with the step that follows it: until then the crash may still lose the bytes,
  *     which is the harder case.
  *   - the begin of an operation is taken with its first step.
  *
  * Everything else, which is every load, store, exchange and compare-and-swap of a word that two threads use, is a step.
  */
-
 import { type Board, NONE } from '../../wal/board.ts'
 import type * as BoardMachine from '../../wal/board-machine.ts'
 import type { ModelLog } from './model-log.ts'

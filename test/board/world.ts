@@ -17,6 +17,7 @@
  *
  * Sessions that depend on others (sent after these were answered, on any channel) are among these orders: a session may
  * arrive at any time, so also right after any answer; model-log.ts checks that it is never in an earlier epoch then.
+ * `after` in the configuration leaves only such orders.
  * Acknowledgements of an ended session are dropped, so the sound world does not keep them.
  */
 import { Board, createBoard, NONE } from '../../wal/board.ts'

@@ -133,7 +133,7 @@ t.test('inspect: manifest, terms, channels, entries; long output reaches a slow 
   t.match(lastObject(all), {
     ok: true,
     role: 'master',
-    channels: [{ channel: 0, wholeEnd: forged.end() }],
+    channels: [{ channel: 0, wholeEnd: forged.end(), lastSeal: { epoch: 3, participants: [0] } }],
     whole: 3,
     isCut: false,
     divergent: [],
