@@ -2,11 +2,13 @@
  * From rounds to a report: medians of each figure, ratios taken pair by pair (their median, not the ratio of medians), a
  * table for people, a verdict per target, and the JSON object.
  */
-import pico from 'picocolors'
 import { MIB } from '../protocol/limits.ts'
+import { coloursOf } from '../tools/output.ts'
 import type { Block, Pair, PerRole, Role, RoundFigures } from './rounds.ts'
 import { ROLES } from './rounds.ts'
 import type { RatioName } from './workloads.ts'
+
+const colours = coloursOf(process.stdout)
 
 export type Ratio = Readonly<Record<RatioName, number>>
 
@@ -111,7 +113,7 @@ export function renderTable(report: Report, candidate: string): string {
       )
       .join('  ')
       .trimEnd()
-  return rows.map((row, index) => (index === 0 ? pico.bold(line(row)) : line(row))).join('\n')
+  return rows.map((row, index) => (index === 0 ? colours.bold(line(row)) : line(row))).join('\n')
 }
 
 function cells(figures: RoundFigures): string[] {
@@ -134,7 +136,7 @@ export function renderVerdicts(blocks: readonly Block[], report: Report): string
     const good = reached <= (target.atMost ?? Number.POSITIVE_INFINITY) && reached >= (target.atLeast ?? 0)
     const wanted = target.atMost === undefined ? `at least ${target.atLeast}` : `at most ${target.atMost}`
     const single = pairs.map((pair) => ratioOf(pair, target.ratio).toFixed(2)).join(' ')
-    const verdict = good ? pico.green('reached') : pico.red('MISSED ')
+    const verdict = good ? colours.green('reached') : colours.red('MISSED ')
     return `${verdict}  ${name}: ${target.ratio} ${reached.toFixed(2)} x floor, wanted ${wanted} (pairs: ${single})`
   })
 }

@@ -5,24 +5,27 @@ import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { ERROR_CODES, isErrorCode, TravertineError } from '../../protocol/errors.ts'
 import { EXIT_CODE_MEANINGS, ExitCode, exitCodeOf, exitCodeOfSignal, InterruptedError } from '../../tools/exit-codes.ts'
-import { errorCode, lastObject, run, start } from './travertine.ts'
+import { type Ended, errorCode, lastObject, run, start } from './travertine.ts'
 
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url))
 const MEANINGS = Object.entries(EXIT_CODE_MEANINGS)
 
-/** The sub-commands that the program itself lists. */
-async function commandNames(t: Parameters<typeof run>[0]): Promise<string[]> {
+/** The help of each sub-command that the program itself lists, by its name. */
+async function readHelp(): Promise<ReadonlyMap<string, Ended>> {
   const { stdout } = await run(t, ['--help'])
   const [, list = ''] = /\nCommands:\n([\s\S]+?)\n\n/.exec(stdout) ?? []
-  const names = [...list.matchAll(/^ {2}([a-z]+) /gm)].map(([, name = '']) => name)
-  return names.filter((name) => name !== 'help')
+  const help = new Map<string, Ended>()
+  for (const [, name = ''] of list.matchAll(/^ {2}([a-z]+) /gm)) {
+    if (name !== 'help') help.set(name, await run(t, [name, '--help']))
+  }
+  return help
 }
 
-t.test('the help of every command has examples that fit its options, and its exit codes', async (t) => {
-  const names = await commandNames(t)
-  t.same([...names].sort(), ['init', 'inspect', 'load', 'run', 'up', 'verify'])
-  for (const name of names) {
-    const { code, stdout, stderr } = await run(t, [name, '--help'])
+const HELP = await readHelp()
+
+t.test('the help of every command has examples that fit its options, and its exit codes', (t) => {
+  t.same([...HELP.keys()].sort(), ['init', 'inspect', 'load', 'run', 'up', 'verify'])
+  for (const [name, { code, stdout, stderr }] of HELP) {
     t.equal(code, 0)
     t.equal(stderr, '')
     const [, examples = ''] = /\nExamples?:\n([\s\S]+?)\n\n/.exec(stdout) ?? []
@@ -38,22 +41,23 @@ t.test('the help of every command has examples that fit its options, and its exi
     for (const [number, meaning] of listed) t.equal(EXIT_CODE_MEANINGS[Number(number) as ExitCode], meaning) // undefined would differ
     t.match(stdout, '--json')
   }
+  t.end()
 })
 
-t.test('docs/CLI.md has the same exit codes, and a section per command with all its options', async (t) => {
+t.test('docs/CLI.md has the same exit codes, and a section per command with all its options', (t) => {
   const page = readFileSync(join(ROOT, 'docs/CLI.md'), 'utf8')
   const [, table = ''] = /\n## Exit codes\n[\s\S]*?\|---\|---\|\n([\s\S]+?)\n\n/.exec(page) ?? []
   const rows = table.split('\n').map((row) => /^\| (\d+) \| (.+) \|$/.exec(row)?.slice(1))
   t.same(rows, MEANINGS)
-  for (const name of await commandNames(t)) {
+  for (const [name, { stdout }] of HELP) {
     const [section] = new RegExp(`\\n## ${name}\\n[\\s\\S]+?(?=\\n## |$)`).exec(page) ?? ['']
-    const { stdout } = await run(t, [name, '--help'])
     const [, list = ''] = /\nOptions:\n([\s\S]+?)\n\n/.exec(stdout) ?? []
     const options = [...list.matchAll(/^ {2}(?:-\w, )?(--[a-z-]+)/gm)].map(([, option = '']) => option)
     for (const option of options.filter((one) => one !== '--help')) {
       t.match(section, `${option}`, `${name} ${option} is on the page`)
     }
   }
+  t.end()
 })
 
 t.test('every error has an exit code of the table, and a defect has its own', (t) => {

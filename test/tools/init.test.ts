@@ -1,8 +1,11 @@
 /** `travertine init`: creates, says what comes next, and never touches what is there. */
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { CommanderError } from 'commander'
 import t from 'tap'
+import { TravertineError } from '../../protocol/errors.ts'
 import { isUuid } from '../../protocol/ids.ts'
+import { initCommand } from '../../tools/init.ts'
 import { readManifest } from '../../wal/manifest.ts'
 import { NodeDisk } from '../../wal/node-disk.ts'
 import { remountReadOnly, smallFileSystem, temporaryDirectory } from '../temp-directory.ts'
@@ -148,10 +151,23 @@ t.test('settings that cannot be: exit code 2, and no directory', async (t) => {
     ['two directories', [join(parent, 'other'), '--role', 'master']],
   ]
   for (const [name, words] of cases) {
+    const refused = await initCommand()
+      .parseAsync([directory, ...words, '--json'], { from: 'user' })
+      .then(
+        () => undefined,
+        (error: unknown) => error,
+      )
+    const isUsage = refused instanceof CommanderError && refused.exitCode === 1 // main.ts makes it CONFIG_INVALID
+    t.ok(isUsage || (refused instanceof TravertineError && refused.code === 'CONFIG_INVALID'), `${name}: ${refused}`)
+  }
+  for (const words of [
+    ['--role', 'boss'],
+    ['--role', 'replica'],
+  ]) {
     const ended = await run(t, ['init', directory, ...words, '--json'])
-    t.equal(ended.code, 2, name)
-    t.equal(errorCode(lastObject(ended)), 'CONFIG_INVALID', name)
-    t.match(ended.stderr, 'CONFIG_INVALID: Cannot ', name)
+    t.equal(ended.code, 2)
+    t.equal(errorCode(lastObject(ended)), 'CONFIG_INVALID')
+    t.match(ended.stderr, 'CONFIG_INVALID: Cannot ')
   }
   t.same(readdirSync(parent), [])
 })

@@ -1,7 +1,9 @@
 /** `travertine run` on what it cannot run: a clear refusal, its exit code, and nothing changed. */
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { CommanderError } from 'commander'
 import t from 'tap'
+import { runCommand } from '../../tools/run.ts'
 import { remountReadOnly, smallFileSystem, temporaryDirectory } from '../temp-directory.ts'
 import { newMaster, openChannel, runNode } from './node-pair.ts'
 import { type Ended, errorCode, freePorts, lastObject, occupiedPort, run } from './travertine.ts'
@@ -110,11 +112,7 @@ t.test('settings that cannot be', async (t) => {
   newMaster(directory, [], undefined, 2)
   const cases: readonly (readonly string[])[] = [
     ['--port', '65536'],
-    ['--port', '-1'],
-    ['--port', 'http'],
     ['--port', '65534'], // no room for two log channels behind it
-    ['--segments-ahead', '0'],
-    ['--log-format', 'xml'],
     ['--host', '192.0.2.1'], // never an address of this machine
     ['--create'],
   ]
@@ -123,6 +121,14 @@ t.test('settings that cannot be', async (t) => {
     t.equal(ended.code, 2, words.join(' '))
     t.equal(errorCode(lastObject(ended)), 'CONFIG_INVALID', words.join(' '))
     t.notMatch(ended.stderr, /Defect|\n +at /, 'no stack traces')
+  }
+  for (const words of [
+    ['--port', '-1'],
+    ['--port', 'http'],
+    ['--segments-ahead', '0'],
+    ['--log-format', 'xml'],
+  ]) {
+    await t.rejects(runCommand().parseAsync([directory, ...words], { from: 'user' }), CommanderError, words.join(' '))
   }
 })
 

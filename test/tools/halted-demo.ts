@@ -1,0 +1,27 @@
+/** `travertine up --demo` that comes to a halt in the middle of its load: for tests of what happens then. */
+import { temporaryDirectory } from '../temp-directory.ts'
+import { type Command, isAlive, type StartOptions, start } from './travertine.ts'
+
+interface Started {
+  readonly command: Command
+  readonly parent: string
+  readonly master: number
+  readonly replica: number
+}
+
+/** With the replica stopped before the load begins: it comes to a halt in the middle, for certain. */
+export async function startHalted(
+  t: Parameters<typeof temporaryDirectory>[0],
+  words: readonly string[],
+  options: StartOptions = {},
+): Promise<Started> {
+  const parent = temporaryDirectory(t)
+  const command = start(t, ['up', '--demo', ...words], { ...options, env: { ...options.env, TMPDIR: parent } })
+  const replica = Number((await command.has('stderr', /replica listens on \S+, pid (\d+)/))[1])
+  process.kill(replica, 'SIGSTOP')
+  t.teardown(() => {
+    if (isAlive(replica)) process.kill(replica, 'SIGKILL')
+  })
+  const master = Number((await command.has('stderr', /master {2}listens on \S+, pid (\d+)/))[1])
+  return { command, parent, master, replica }
+}
