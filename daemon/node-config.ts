@@ -8,7 +8,7 @@ export interface NodeConfig {
   readonly host?: string
   /** Port of the control channel; log channel k listens on port + 1 + k. 0: the system chooses all of them. */
   readonly port?: number
-  /** Whole segments to keep prepared ahead of the writer, per channel. */
+  /** Whole segments to keep prepared ahead of the writer, per channel; those above two are made only in quiet times. */
   readonly segmentsAhead?: number
   /** Called for each line of the log. */
   readonly onLog?: (line: LogLine) => void

@@ -66,7 +66,7 @@ export function runCommand(): Command {
     )
     .option(
       '--segments-ahead <number>',
-      'files to keep prepared per channel',
+      'log files to keep prepared per channel; those above two are made only while it is quiet',
       wholeNumber(1, 1024),
       SEGMENTS_AHEAD_DEFAULT,
     )

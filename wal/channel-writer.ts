@@ -126,6 +126,11 @@ export class ChannelWriter {
     this.#noteSegmentChange()
   }
 
+  /** The channel has had nothing to write for a while. */
+  becomeQuiet(): void {
+    this.#options.segments.becomeQuiet()
+  }
+
   #endRun(): void {
     if (this.#run !== undefined) this.#buffers.push(this.#run.subarray(this.#runFrom, this.#runTo))
     this.#run = undefined

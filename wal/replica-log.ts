@@ -74,6 +74,11 @@ export class ReplicaLog {
     this.#appendedSeals = []
   }
 
+  /** Nothing has come for a while. */
+  becomeQuiet(): void {
+    this.#options.writer.becomeQuiet()
+  }
+
   /** Seals that became durable since the last call. */
   takeDurableSeals(): FoundSeal[] {
     const seals = this.#durableSeals

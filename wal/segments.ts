@@ -66,9 +66,14 @@ export interface SegmentsOptions {
   readonly access: 'read' | 'write'
   /** Makes segments ahead of the writer. Without one the writer makes them itself when it gets there. */
   readonly preparer?: Preparer
-  /** How many whole segments to keep prepared beyond the one being written. */
+  /** How many whole segments are wanted beyond the one being written; made while the channel is quiet. */
   readonly ahead?: number
+  /** Of a writer: where it goes on. */
+  readonly writtenEnd?: number
 }
+
+/** With fewer whole segments than this beyond the one being written, the next one is made at once, quiet or not. */
+const AHEAD_URGENT = 2
 
 export interface Preparer {
   /** Begin to make the segment at `base`, with `prepareSegment`, elsewhere. At most one is under way. */
@@ -86,10 +91,13 @@ export class Segments {
   /** Segments open now, ascending: at most the one being written and its neighbours. */
   #open: OpenSegment[] = []
   #askedFor = -1
-  #writtenEnd = 0
+  #writtenEnd: number
+  /** Nothing was written since `becomeQuiet`, or since the start. */
+  #quiet = true
 
   constructor(options: SegmentsOptions) {
     this.#options = options
+    this.#writtenEnd = options.writtenEnd ?? 0
     this.#bases = listSegments(options.disk, options.directory)
   }
 
@@ -134,6 +142,7 @@ export class Segments {
 
   /** Writes `buffers`, `bytes` long in all, at `position`. Durable only after `syncData`. */
   write(position: number, buffers: readonly Uint8Array[], bytes: number): void {
+    this.#quiet = false
     const end = position + bytes
     let rest = buffers
     let at = position
@@ -175,14 +184,25 @@ export class Segments {
     this.#open = []
   }
 
-  /** Looks for segments that were prepared since, and asks for the next one if there are too few ahead. */
+  /**
+   * Looks for segments that were prepared since, and asks for the next one if there are too few ahead. Preparing writes
+   * every byte a second time: while the channel is written to it takes the disk from the commits, so then only what is
+   * urgent is made.
+   */
   keepAhead(): void {
-    const { preparer, ahead, segmentBytes } = this.#options
+    const { preparer, ahead = 1, segmentBytes } = this.#options
     const end = this.capacityEnd()
     if (preparer === undefined || preparer.isBusy || this.#askedFor >= end) return // its end is a call of its own
-    if (end - this.#writtenEnd > (ahead ?? 1) * segmentBytes) return
+    const wanted = this.#quiet ? ahead : Math.min(ahead, AHEAD_URGENT)
+    if (end - this.#writtenEnd > wanted * segmentBytes) return
     this.#askedFor = end
     preparer.ask(end)
+  }
+
+  /** Nothing has been written for a while: until the next write there is time to prepare all that is wanted. */
+  becomeQuiet(): void {
+    this.#quiet = true
+    this.keepAhead()
   }
 
   /** The last request failed (no room): ask again with the next `keepAhead`. */

@@ -10,7 +10,7 @@ import type { Socket } from 'node:net'
 import { encodeMessage, type Message } from '../../protocol/control-message.ts'
 import { TravertineError } from '../../protocol/errors.ts'
 import type { Term } from '../../protocol/ids.ts'
-import { CHANNEL_QUEUE_BYTES_LIMIT, IDLE_MARK_MS } from '../../protocol/limits.ts'
+import { CHANNEL_QUEUE_BYTES_LIMIT } from '../../protocol/limits.ts'
 import type { Board } from '../../wal/board.ts'
 import { ChannelLog, type Downstream } from '../../wal/channel-log.ts'
 import type { ChannelWriter } from '../../wal/channel-writer.ts'
@@ -18,6 +18,7 @@ import type { NodeDisk } from '../../wal/node-disk.ts'
 import { Segments } from '../../wal/segments.ts'
 import { ClientLink } from './client-link.ts'
 import { LogListener } from './log-listener.ts'
+import { QuietWatch } from './quiet-watch.ts'
 import { ReplicaSender } from './replica-sender.ts'
 import { SessionRegistry } from './session-registry.ts'
 
@@ -53,9 +54,7 @@ export class MasterChannel implements Downstream {
   #draining = false
   #diskLow = false
   #poisoned = false
-  /** Flushes so far; tells the idle timer whether anything has happened. */
-  #flushes = 0
-  #idleTimer: NodeJS.Timeout | undefined
+  readonly #quietWatch = new QuietWatch(() => this.#becomeQuiet())
 
   constructor(options: MasterChannelOptions) {
     this.#options = options
@@ -134,7 +133,7 @@ export class MasterChannel implements Downstream {
   }
 
   stop(): void {
-    clearTimeout(this.#idleTimer)
+    this.#quietWatch.stop()
     for (const row of [...this.#rows.values()]) row.sender.close()
     for (const link of this.#links) link.close()
     this.#listener.close()
@@ -189,7 +188,6 @@ export class MasterChannel implements Downstream {
     this.#flushScheduled = false
     if (this.#poisoned) return
     this.#attempt(() => this.#log.flush())
-    this.#flushes++
     this.#sendReplies()
     for (const row of this.#rows.values()) row.sender.pump()
     if (this.#paused && this.#log.queuedBytes < CHANNEL_QUEUE_BYTES_LIMIT / 2) {
@@ -197,20 +195,18 @@ export class MasterChannel implements Downstream {
       for (const link of this.#links) link.resume()
     }
     if (this.#log.hasQueue()) this.#scheduleFlush()
-    this.#armIdleTimer()
+    this.#quietWatch.touch()
     this.#checkDrained()
   }
 
-  /** An idle channel proves its last flush durable with one MARK, and then does nothing at all. */
-  #armIdleTimer(): void {
-    if (this.#idleTimer !== undefined || this.#poisoned) return
-    const seen = this.#flushes
-    this.#idleTimer = setTimeout(() => {
-      this.#idleTimer = undefined
-      if (this.#poisoned || this.#draining) return
-      if (this.#flushes !== seen || this.#log.wantsFlush) this.#armIdleTimer()
-      else this.#attempt(() => this.#log.appendMark())
-    }, IDLE_MARK_MS)
+  /** A quiet channel proves its last flush durable with one MARK, prepares segments, and then does nothing at all. */
+  #becomeQuiet(): void {
+    if (this.#poisoned || this.#draining) return
+    if (this.#log.wantsFlush) return this.#quietWatch.touch()
+    this.#attempt(() => {
+      this.#log.appendMark()
+      this.#options.writer.becomeQuiet()
+    })
   }
 
   #attempt(write: () => void): void {

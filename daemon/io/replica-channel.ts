@@ -15,6 +15,7 @@ import { ReplicaLog } from '../../wal/replica-log.ts'
 import { latestTerm, type TermHistory } from '../../wal/term-history.ts'
 import type { FoundSeal } from '../../wal/whole-epoch.ts'
 import { endSocket, LogListener, peerOf } from './log-listener.ts'
+import { QuietWatch } from './quiet-watch.ts'
 import { SessionRegistry } from './session-registry.ts'
 
 /** Seals are reported to the control thread in bunches: it works out which epochs are whole, for status and restarts. */
@@ -47,6 +48,7 @@ export class ReplicaChannel {
   #flushScheduled = false
   #poisoned = false
   #sealTimer: NodeJS.Timeout | undefined
+  readonly #quietWatch = new QuietWatch(() => this.#attempt(() => this.#log.becomeQuiet()))
 
   constructor(options: ReplicaChannelOptions) {
     this.#options = options
@@ -73,6 +75,7 @@ export class ReplicaChannel {
 
   stop(): void {
     this.quiesce()
+    this.#quietWatch.stop()
     clearTimeout(this.#sealTimer)
     this.#reportSeals()
     this.#listener.close()
@@ -123,17 +126,23 @@ export class ReplicaChannel {
 
   #flush(): void {
     if (this.#poisoned || !this.#log.wantsFlush) return
+    this.#attempt(() => this.#log.flush())
+    this.#link?.socket.write(encodeReply(ReplyType.DURABLE, this.#log.receivedPosition, this.#log.durablePosition))
+    this.#quietWatch.touch()
+    this.#sealTimer ??= setTimeout(() => this.#reportSeals(), SEALS_REPORT_MS)
+  }
+
+  /** Something that touches the disk: whatever goes wrong there ends the channel, and its link with it. */
+  #attempt(work: () => void): void {
+    if (this.#poisoned) return
     try {
-      this.#log.flush()
+      work()
     } catch (thrown) {
       if (!(thrown instanceof TravertineError)) throw thrown
       this.#poisoned = true
       this.#endLink(thrown)
       this.#options.onPoison(thrown)
-      return
     }
-    this.#link?.socket.write(encodeReply(ReplyType.DURABLE, this.#log.receivedPosition, this.#log.durablePosition))
-    this.#sealTimer ??= setTimeout(() => this.#reportSeals(), SEALS_REPORT_MS)
   }
 
   #reportSeals(): void {

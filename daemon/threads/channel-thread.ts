@@ -39,6 +39,7 @@ function openWriter(position: number): ChannelWriter {
     access: 'write',
     preparer,
     ahead: start.segmentsAhead,
+    writtenEnd: position,
   })
   const writer = new ChannelWriter({
     channel: start.channel,

@@ -6,7 +6,7 @@
 import { randomInt } from 'node:crypto'
 import { cpSync, existsSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { initNode, type LogLine, startNode, type TravertineNode } from '../../daemon/node.ts'
+import { initNode, type LogLine, type NodeConfig, startNode, type TravertineNode } from '../../daemon/node.ts'
 import { SEGMENTS_AHEAD_DEFAULT } from '../../daemon/node-config.ts'
 import { decodeEntries } from '../../protocol/entry.ts'
 import { TravertineError } from '../../protocol/errors.ts'
@@ -29,14 +29,16 @@ export const TEST_SEGMENT_BYTES = 4 * SEGMENT_BYTES_MIN
 export class Cluster {
   readonly root: string
   readonly channels: number
+  readonly #segmentsAhead: number
   readonly #running = new Map<string, TravertineNode>()
   readonly #ports = new Map<string, number>()
   readonly #clients: RawClient[] = []
   readonly lines: LogLine[] = []
 
-  private constructor(t: Teardown, channels: number) {
+  private constructor(t: Teardown, options: { channels?: number; segmentsAhead?: number }) {
     this.root = temporaryDirectory(t)
-    this.channels = channels
+    this.channels = options.channels ?? 1
+    this.#segmentsAhead = options.segmentsAhead ?? SEGMENTS_AHEAD_DEFAULT
     t.teardown(async () => {
       for (const client of this.#clients) client.close()
       await Promise.all([...this.#running.values()].map((node) => node.close()))
@@ -44,8 +46,11 @@ export class Cluster {
   }
 
   /** A master `m` and replicas `r1`, `r2`, .. that run. */
-  static async start(t: Teardown, options: { channels?: number; replicas?: number } = {}): Promise<Cluster> {
-    const cluster = new Cluster(t, options.channels ?? 1)
+  static async start(
+    t: Teardown,
+    options: { channels?: number; replicas?: number; segmentsAhead?: number } = {},
+  ): Promise<Cluster> {
+    const cluster = new Cluster(t, options)
     const { channels } = cluster
     const clusterId = '00000000-0000-4000-8000-0000000000aa'
     const addresses: string[] = []
@@ -87,8 +92,8 @@ export class Cluster {
     const wanted = this.#ports.get(name)
     const directory = this.directory(name)
     const onLog = (line: LogLine): void => void this.lines.push(line)
-    const node =
-      name === 'm' ? await startNode({ directory, port: 0, onLog }) : await startReplica(directory, wanted, onLog)
+    const config = { directory, segmentsAhead: this.#segmentsAhead, onLog }
+    const node = name === 'm' ? await startNode({ ...config, port: 0 }) : await startReplica(config, wanted)
     this.#running.set(name, node)
     this.#ports.set(name, node.port)
     return node
@@ -102,7 +107,7 @@ export class Cluster {
 
   /** Copies the directory of a node that runs and has nothing more to prepare. */
   async save(name: string, as: string): Promise<void> {
-    const whole = this.channels * (1 + SEGMENTS_AHEAD_DEFAULT)
+    const whole = this.channels * (1 + this.#segmentsAhead)
     await until('all segments ahead are there, and none is half made', () => {
       const names = readdirSync(join(this.directory(name), 'channels'), { recursive: true, encoding: 'utf8' })
       return names.filter((n) => n.endsWith('.wal')).length >= whole && !names.some((n) => n.endsWith('.new'))
@@ -156,15 +161,11 @@ const PORT_MIN = 11_000
 const PORT_MAX = 30_000
 
 /** Members are known by their control port, so that one is fixed; log channel k listens on port + 1 + k then. */
-async function startReplica(
-  directory: string,
-  port: number | undefined,
-  onLog: (line: LogLine) => void,
-): Promise<TravertineNode> {
+async function startReplica(config: NodeConfig, port: number | undefined): Promise<TravertineNode> {
   for (;;) {
     const wanted = port ?? randomInt(PORT_MIN, PORT_MAX)
     try {
-      return await startNode({ directory, port: wanted, onLog })
+      return await startNode({ ...config, port: wanted })
     } catch (thrown) {
       const taken = thrown instanceof TravertineError && thrown.code === 'PORT_IN_USE'
       if (!taken || port !== undefined) throw thrown
