@@ -1,17 +1,14 @@
 /**
- * Streams one channel to one replica: catch-up and live are one sender.
- *
- * At the live tail it is handed the buffers that are on their way to the disk. When the socket is full or the replica is
- * behind, it reads what is durable from the channel's files, one slice at a time, until it is level again; then the
- * next flush finds it at the live tail. It never queues more than the socket's limit, and never leaves a gap: `#sent` is
- * the position of the next byte on the wire, whatever its source.
+ * The master's end of one replica's log connection on one channel: opens it, streams the log (log-stream.ts), and hears
+ * what the replica has made durable.
  */
 import { connect, type Socket } from 'node:net'
 import { encodeMessage, type Message, MessageReader, PROTOCOL_VERSION_MAX } from '../../protocol/control-message.ts'
 import { asError, fromWireError, TravertineError } from '../../protocol/errors.ts'
-import { HANDSHAKE_MS_MAX, SENDER_QUEUE_BYTES_LIMIT, SENDER_READ_BYTES } from '../../protocol/limits.ts'
+import { HANDSHAKE_MS_MAX, SENDER_READ_BYTES } from '../../protocol/limits.ts'
 import { ReplyReader } from '../../protocol/log-reply.ts'
 import type { Segments } from '../../wal/segments.ts'
+import { LogStream } from './log-stream.ts'
 
 export interface ReplicaSenderOptions {
   readonly channel: number
@@ -35,60 +32,31 @@ export class ReplicaSender {
   readonly #options: ReplicaSenderOptions
   readonly #socket: Socket
   readonly #replies = new ReplyReader()
-  #open = false
+  /** From `log_open_ok` on. */
+  #stream: LogStream | undefined
   #down = false
-  #sent: number
-  #pumping = false
   /** Received position as the replica says: status only. */
   receivedPosition: number
 
   constructor(options: ReplicaSenderOptions) {
     this.#options = options
-    this.#sent = options.resume
     this.receivedPosition = options.resume
     this.#socket = connect({ host: options.host, port: options.port, noDelay: true })
     this.#handshake()
   }
 
-  get sentPosition(): number {
-    return this.#sent
-  }
-
   /** Bytes that are being flushed at `position`; sent at once if this sender is level and the socket has room. */
   offer(position: number, buffers: readonly Buffer[], bytes: number): void {
-    if (!this.#open || this.#sent !== position || this.#socket.writableLength + bytes > SENDER_QUEUE_BYTES_LIMIT) return
-    if (buffers.length === 1) this.#socket.write(buffers[0]!)
-    else {
-      this.#socket.cork()
-      for (const buffer of buffers) this.#socket.write(buffer)
-      this.#socket.uncork()
-    }
-    this.#sent += bytes
+    this.#stream?.offer(position, buffers, bytes)
   }
 
-  /** Goes on reading from the files if this sender is behind. Called after each flush, and when the socket has room. */
+  /** Goes on reading from the files if this sender is behind. */
   pump(): void {
-    if (!this.#open || this.#down || this.#pumping || this.#sent >= this.#options.durablePosition()) return
-    if (this.#socket.writableLength >= SENDER_READ_BYTES) return // the drain event goes on
-    this.#pumping = true
-    setImmediate(() => {
-      this.#pumping = false
-      if (!this.#down) this.#sendSlice()
-    })
+    this.#stream?.pump()
   }
 
   close(): void {
     this.#fail(undefined)
-  }
-
-  #sendSlice(): void {
-    const behind = this.#options.durablePosition() - this.#sent
-    if (behind <= 0) return
-    const slice = Buffer.allocUnsafeSlow(Math.min(behind, SENDER_READ_BYTES))
-    const got = this.#options.files.read(this.#sent, slice)
-    this.#socket.write(slice.subarray(0, got))
-    this.#sent += got
-    this.pump()
   }
 
   #handshake(): void {
@@ -107,9 +75,9 @@ export class ReplicaSender {
         clearTimeout(timer)
         socket.off('data', onData)
         this.#checkAnswer(answer, resume)
-        this.#open = true
+        this.#stream = this.#openStream()
         socket.on('data', (bytes: Buffer) => this.#receive(bytes))
-        this.#options.onOpen(this.#sent)
+        this.#options.onOpen(resume)
         this.#receive(reader.takeRest())
         this.pump()
       } catch (thrown) {
@@ -130,7 +98,6 @@ export class ReplicaSender {
       )
     })
     socket.on('data', onData)
-    socket.on('drain', () => this.pump())
     socket.on('error', (thrown) =>
       this.#fail(
         new TravertineError('CONNECTION_LOST', `Cannot stream channel ${channel}: ${asError(thrown).message}`, {
@@ -143,6 +110,18 @@ export class ReplicaSender {
       this.#fail(
         new TravertineError('CONNECTION_LOST', `Cannot stream channel ${channel}: the replica closed the connection`),
       )
+    })
+  }
+
+  #openStream(): LogStream {
+    const { files, resume: position, durablePosition } = this.#options
+    return new LogStream({
+      socket: this.#socket,
+      files,
+      position,
+      sliceBytes: SENDER_READ_BYTES,
+      durablePosition,
+      onError: (error) => this.#fail(error),
     })
   }
 
@@ -173,11 +152,12 @@ export class ReplicaSender {
 
   readonly #handler = {
     durable: (receivedPosition: number, durablePosition: number): void => {
-      if (durablePosition > this.#sent) {
+      const sent = this.#stream?.position ?? this.#options.resume
+      if (durablePosition > sent) {
         this.#fail(
           new TravertineError(
             'POSITION_MISMATCH',
-            `Cannot trust a replica: found durable position ${durablePosition}, expected at most ${this.#sent}`,
+            `Cannot trust a replica: found durable position ${durablePosition}, expected at most ${sent}`,
           ),
         )
         return
@@ -194,8 +174,8 @@ export class ReplicaSender {
   #fail(error: TravertineError | undefined): void {
     if (this.#down) return
     this.#down = true
-    this.#open = false
     this.#socket.destroy()
+    this.#stream?.stop()
     this.#options.files.close()
     this.#options.onDown(error)
   }
