@@ -78,6 +78,10 @@ export interface Messages {
   group_commit_ok: { epoch: bigint }
   session_end: { reason: string }
   status: Record<never, never>
+  /** who connects -> node, first of all where secrets are asked for; see authentication.ts */
+  auth_begin: { role: string; key: Uint8Array; nonce: Uint8Array }
+  auth_challenge: { nonce: Uint8Array; proof: Uint8Array }
+  auth_proof: { proof: Uint8Array }
   status_ok: { status: Readonly<Record<string, unknown>> }
   error: { error: WireError }
   /** first message on a log connection; producer is 0 on a replication session */
@@ -97,6 +101,7 @@ type FieldKind =
   | 'uuid'
   | 'uuid?'
   | 'bytes'
+  | 'proof'
   | 'u53[]'
   | 'port[]'
   | 'term'
@@ -147,6 +152,9 @@ export const MESSAGE_FIELDS: { readonly [T in MessageType]: Readonly<Record<keyo
     group_commit_ok: { epoch: 'u64' },
     session_end: { reason: 'text' },
     status: {},
+    auth_begin: { role: 'text', key: 'bytes', nonce: 'bytes' },
+    auth_challenge: { nonce: 'bytes', proof: 'proof' },
+    auth_proof: { proof: 'proof' },
     status_ok: { status: 'map' },
     error: { error: 'error' },
     log_open: { version: 'u32', session: 'u64', secret: 'bytes', channel: 'u32', producer: 'u64' },
@@ -158,6 +166,8 @@ const HISTORY_ENTRY_FIELDS = { ...TERM_FIELDS, firstEpoch: 'u64', baseEpoch: 'u6
 
 const packr = new Packr({ useRecords: false, mapsAsObjects: true, copyBuffers: true })
 export const SECRET_BYTES = 16
+/** HMAC-SHA-256. */
+const PROOF_BYTES = 32
 
 /** Length prefix and message in one buffer. */
 export function encodeMessage(message: Message): Buffer {
@@ -319,6 +329,8 @@ function matches(value: unknown, kind: FieldKind): boolean {
       return value === '' || (typeof value === 'string' && isUuid(value))
     case 'bytes':
       return value instanceof Uint8Array && value.length === SECRET_BYTES
+    case 'proof':
+      return value instanceof Uint8Array && value.length === PROOF_BYTES
     case 'u53[]':
       return Array.isArray(value) && value.length <= CHANNEL_COUNT_LIMIT && value.every(isU53)
     case 'port[]':

@@ -43,6 +43,8 @@ export const ERROR_CODES = {
   SHUTTING_DOWN: [42, true],
   PORT_IN_USE: [43, false],
   NO_REPLICA_IN_SET: [44, false],
+  AUTHENTICATION_FAILED: [45, false],
+  PERMISSION_DENIED: [46, false],
   // data directory
   DIRECTORY_MISSING: [60, false],
   DIRECTORY_NOT_EMPTY: [61, false],

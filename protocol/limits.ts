@@ -72,6 +72,8 @@ export const LOW_WATER_SEGMENTS = 2
 
 /** Log and client connections of one channel thread. */
 export const CONNECTION_COUNT_LIMIT = 4096
+/** Of a shared secret: 32 hex digits are 128 bits. Shorter ones can be guessed from one recorded handshake. */
+export const SECRET_CHARS_MIN = 32
 export const HANDSHAKE_MS_MAX = 5_000
 export const HEARTBEAT_INTERVAL_MS = 500
 /** Silence after which a peer counts as gone: six lost heartbeats. */
