@@ -46,7 +46,12 @@ export const FrameKind = {
 } as const
 
 /** Kinds that this program reads and writes. The others are reserved: meeting one is FRAME_KIND_UNKNOWN. */
-export const FRAME_KINDS_READ: ReadonlySet<number> = new Set([FrameKind.ENTRIES, FrameKind.SEAL, FrameKind.MARK])
+export const FRAME_KINDS_READ: ReadonlySet<number> = new Set([
+  FrameKind.ENTRIES,
+  FrameKind.SEAL,
+  FrameKind.CONFIG,
+  FrameKind.MARK,
+])
 
 /** Entries carry their own write versions; without it they are zero in the body and derived from the header. */
 export const FLAG_EXPLICIT_VERSIONS = 1

@@ -5,6 +5,7 @@
  * reaches a terminal; otherwise as hex digits. Values are cut in lines for people, never in objects.
  */
 import { isUtf8 } from 'node:buffer'
+import { type ConfigRecord, decodeConfig, type Member } from '../protocol/cluster-config.ts'
 import type { LoggedEntry, WriteVersion } from '../protocol/entry.ts'
 import { TravertineError } from '../protocol/errors.ts'
 import { FLAG_EXPLICIT_VERSIONS, FRAME_HEADER_BYTES, type FrameHeader, FrameKind } from '../protocol/frame.ts'
@@ -34,6 +35,7 @@ function bodyFields(header: FrameHeader, body: Buffer): Readonly<Record<string, 
       return { prev, participants: channelsIn(participants), stored, durablePosition, wallClock: isoTime(wallClockMs) }
     }
     if (header.kind === FrameKind.MARK) return { ...decodeMark(body, {}) }
+    if (header.kind === FrameKind.CONFIG) return configFields(decodeConfig(body, {}))
   } catch (error) {
     if (error instanceof TravertineError) return { malformed: error.message }
     throw error
@@ -47,6 +49,16 @@ function bodyFields(header: FrameHeader, body: Buffer): Readonly<Record<string, 
     producer,
     producerSequence,
   }
+}
+
+function configFields({ masterId, masterAddress, config }: ConfigRecord): Readonly<Record<string, unknown>> {
+  const { number, quorum, loosened, formatLevel, members } = config
+  return { masterId, masterAddress, number, quorum, loosened, formatLevel, members: members.map(memberText) }
+}
+
+/** `row 2 10.0.0.3:7400 in-sync`, as `inspect` shows it everywhere. */
+export function memberText({ row, address, inSync, via }: Member): string {
+  return `row ${row} ${address}${inSync ? ' in-sync' : ' async'}${via === 0 ? '' : ` via row ${via}`}`
 }
 
 export function frameLine(channel: number, frame: ScannedFrame, isBeyond: boolean): string {

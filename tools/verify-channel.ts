@@ -7,6 +7,7 @@
  *
  * Memory does not grow with the log: seals are handed out one at a time.
  */
+import { decodeConfig } from '../protocol/cluster-config.ts'
 import { walkBody } from '../protocol/entry.ts'
 import { type ErrorCode, type ErrorPlace, TravertineError } from '../protocol/errors.ts'
 import { FLAG_EXPLICIT_VERSIONS, FRAME_HEADER_BYTES, FrameKind } from '../protocol/frame.ts'
@@ -33,6 +34,7 @@ export interface ChannelCounts {
   entries: number
   seals: number
   marks: number
+  configs: number
 }
 
 export interface ChannelCheckOptions {
@@ -45,7 +47,7 @@ export interface ChannelCheckOptions {
 }
 
 export class ChannelCheck {
-  readonly counts: ChannelCounts = { bytes: 0, frames: 0, sessions: 0, entries: 0, seals: 0, marks: 0 }
+  readonly counts: ChannelCounts = { bytes: 0, frames: 0, sessions: 0, entries: 0, seals: 0, marks: 0, configs: 0 }
   readonly gaps: Gap[] = []
   /** Highest durable position, and highest STORED, that this node itself has sealed or marked here (WAL-43). */
   provenPosition = 0
@@ -65,6 +67,9 @@ export class ChannelCheck {
   /** Entries stamped in the open epoch so far: what the next first minor counts from. */
   #minorCount = 0n
   #pointMet = false
+  /** Of the newest CONFIG, and the term it stands in. */
+  #configNumber = 0
+  #configTerm = 0n
 
   constructor(options: ChannelCheckOptions) {
     this.#walk = options.walk
@@ -123,7 +128,8 @@ export class ChannelCheck {
         this.#complain('ENTRY_MALFORMED', position, 'found session fields in a frame without a session, expected zeros')
       }
       if (header.kind === FrameKind.SEAL) return this.#checkSeal(header, body, { position, end })
-      this.#checkMark(header, body, { position, end })
+      if (header.kind === FrameKind.CONFIG) this.#checkConfig(header, body, position)
+      else this.#checkMark(header, body, { position, end })
     }
     return undefined
   }
@@ -145,24 +151,7 @@ export class ChannelCheck {
     const { epoch, entryCount, firstMinor, flags } = header
     this.counts.sessions++
     this.counts.entries += entryCount
-    const sealed = this.#lastSeal?.epoch ?? 0n
-    if (epoch <= sealed)
-      this.#complain(
-        'LOG_DAMAGED',
-        position,
-        `found a session of epoch ${epoch}, expected one above ${sealed}, which is sealed`,
-      )
-    if (epoch !== this.#openEpoch) {
-      if (this.#openEpoch !== 0n && !this.#blind) {
-        this.#complain(
-          'LOG_DAMAGED',
-          position,
-          `found a session of epoch ${epoch}, expected ${this.#openEpoch} until its seal`,
-        )
-      }
-      this.#openEpoch = epoch
-      this.#minorCount = 0n
-    }
+    this.#enterEpoch(epoch, position)
     const minor = (BigInt(this.channel) << 56n) + this.#minorCount
     if (firstMinor !== minor && !this.#blind) {
       this.#complain('LOG_DAMAGED', position, `found first minor version ${firstMinor}, expected ${minor}`)
@@ -180,6 +169,45 @@ export class ChannelCheck {
         )
     } catch (error) {
       this.#pass(error, position)
+    }
+  }
+
+  /** WAL-39: stamped like a session; numbers go up by one in a term, and never down. */
+  #checkConfig({ epoch, term }: ScannedFrame['header'], body: Buffer, position: number): void {
+    this.counts.configs++
+    this.#enterEpoch(epoch, position)
+    if (this.channel !== 0) this.#complain('LOG_DAMAGED', position, 'found a CONFIG, expected it on channel 0 only')
+    try {
+      const { number } = decodeConfig(body, this.#place(position)).config
+      const isNext = term === this.#configTerm ? number === this.#configNumber + 1 : number >= this.#configNumber
+      if (!isNext && !this.#blind)
+        this.#complain('LOG_DAMAGED', position, `found config ${number} behind config ${this.#configNumber}`)
+      this.#configNumber = number
+      this.#configTerm = term
+    } catch (error) {
+      this.#pass(error, position)
+    }
+  }
+
+  /** What is stamped with an epoch stands behind the seal of the one before, and before its own. */
+  #enterEpoch(epoch: bigint, position: number): void {
+    const sealed = this.#lastSeal?.epoch ?? 0n
+    if (epoch <= sealed)
+      this.#complain(
+        'LOG_DAMAGED',
+        position,
+        `found a session of epoch ${epoch}, expected one above ${sealed}, which is sealed`,
+      )
+    if (epoch !== this.#openEpoch) {
+      if (this.#openEpoch !== 0n && !this.#blind) {
+        this.#complain(
+          'LOG_DAMAGED',
+          position,
+          `found a session of epoch ${epoch}, expected ${this.#openEpoch} until its seal`,
+        )
+      }
+      this.#openEpoch = epoch
+      this.#minorCount = 0n
     }
   }
 

@@ -2,6 +2,7 @@
  * One codec per type of golden vector, over the shipped encoders and decoders. Objects are in their decoded form; the
  * decoders check what a receiver checks, and throw typed errors for bytes that are none.
  */
+import { type ConfigRecord, decodeConfig, encodeConfig } from '../../protocol/cluster-config.ts'
 import { decodeMessage, encodeMessage, type Message, MessageReader } from '../../protocol/control-message.ts'
 import { decodeEntries, type Entry, encodeEntry, entryBytes, type LoggedEntry, walkBody } from '../../protocol/entry.ts'
 import type { WireError } from '../../protocol/errors.ts'
@@ -65,15 +66,20 @@ interface FrameObject {
   readonly entries?: readonly Entry[]
   readonly seal?: Seal
   readonly mark?: Mark
+  readonly record?: ConfigRecord
+}
+
+function encodeAnyBody({ entries, seal, mark, record }: Omit<FrameObject, 'header'>): Buffer {
+  if (seal !== undefined) return encodeSeal(seal)
+  if (mark !== undefined) return encodeMark(mark)
+  return record !== undefined ? encodeConfig(record) : encodeBody(entries ?? [])
 }
 
 // The casts below turn a golden object into the type that its vector's type names; a wrong one fails the comparison.
 const frame: Codec = {
   encode(object, given) {
-    const { header, entries, seal, mark } = object as FrameObject
-    const body =
-      seal !== undefined ? encodeSeal(seal) : mark !== undefined ? encodeMark(mark) : encodeBody(entries ?? [])
-    return encodeFrame(header, body, seedOf(given))
+    const { header, ...body } = object as FrameObject
+    return encodeFrame(header, encodeAnyBody(body), seedOf(given))
   },
   decode(bytes, given) {
     const frames: FrameObject[] = []
@@ -84,6 +90,7 @@ const frame: Codec = {
       const derive = { major: header.epoch, minor: header.firstMinor }
       if (header.kind === FrameKind.SEAL) frames.push({ header, seal: decodeSeal(body, {}) })
       else if (header.kind === FrameKind.MARK) frames.push({ header, mark: decodeMark(body, {}) })
+      else if (header.kind === FrameKind.CONFIG) frames.push({ header, record: decodeConfig(body, {}) })
       else frames.push({ header, entries: decodeBody(body, explicit, derive) })
     })
     return frames[0]
@@ -101,6 +108,7 @@ const body: Codec = {
 }
 
 const seal: Codec = { encode: (object) => encodeSeal(object as Seal), decode: (bytes) => decodeSeal(bytes, {}) }
+const config: Codec = { encode: (object) => encodeConfig(object as ConfigRecord), decode: (b) => decodeConfig(b, {}) }
 const mark: Codec = { encode: (object) => encodeMark(object as Mark), decode: (bytes) => decodeMark(bytes, {}) }
 
 const message: Codec = {
@@ -161,6 +169,7 @@ export const CODECS: Readonly<Record<string, Codec>> = {
   body,
   seal,
   mark,
+  config,
   message,
   'foreign-message': message,
   reply,

@@ -99,7 +99,7 @@ t.test('WAL-4 REP-24: a flipped bit is never accepted, whole or in single bytes'
 const BAD: [string, string, Buffer][] = [
   ['FRAME_VERSION_UNSUPPORTED', 'unknown version', withHeader((f) => f.writeUInt8(2, HeaderOffset.version))],
   ['FRAME_KIND_UNKNOWN', 'unknown kind', withHeader((f) => f.writeUInt8(9, HeaderOffset.kind))],
-  ['FRAME_KIND_UNKNOWN', 'reserved kind', withHeader((f) => f.writeUInt8(3, HeaderOffset.kind))],
+  ['FRAME_KIND_UNKNOWN', 'reserved kind', withHeader((f) => f.writeUInt8(4, HeaderOffset.kind))],
   ['FRAME_VERSION_UNSUPPORTED', 'unknown flag', withHeader((f) => f.writeUInt16LE(2, HeaderOffset.flags))],
   [
     'FRAME_TOO_LARGE',

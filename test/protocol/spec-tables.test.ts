@@ -1,5 +1,7 @@
 /** Tables of the specifications against the program: layouts, kinds, codes, messages, limits. */
 import t from 'tap'
+import { ADDRESS_CHARS_LIMIT } from '../../protocol/address.ts'
+import { CONFIG_HEAD_BYTES, FORMAT_LEVEL, MEMBER_HEAD_BYTES } from '../../protocol/cluster-config.ts'
 import { MESSAGE_FIELDS } from '../../protocol/control-message.ts'
 import { EntryCode, PUT_OVERHEAD_BYTES, REMOVE_OVERHEAD_BYTES, STORAGE_ENTRY_BYTES } from '../../protocol/entry.ts'
 import { FRAME_HEADER_BYTES, FRAME_KINDS_READ, FrameKind, HeaderOffset } from '../../protocol/frame.ts'
@@ -58,6 +60,14 @@ t.test('WAL-21: entries', (t) => {
 t.test('WAL-30 WAL-35: bodies of SEAL and MARK', (t) => {
   t.equal(endOf(t, tableOf(wal, 'seal')), SEAL_BODY_BYTES)
   t.equal(endOf(t, tableOf(wal, 'mark')), MARK_BODY_BYTES)
+  t.end()
+})
+
+t.test('WAL-37 WAL-38: heads of a CONFIG body and of its members', (t) => {
+  t.equal(endOf(t, tableOf(wal, 'config')), CONFIG_HEAD_BYTES)
+  t.equal(endOf(t, tableOf(wal, 'member')), MEMBER_HEAD_BYTES)
+  t.match(tableOf(wal, 'config')[0]?.['meaning'], `in use: ${FORMAT_LEVEL} `)
+  t.match(wal, `one of more than ${ADDRESS_CHARS_LIMIT} characters`)
   t.end()
 })
 

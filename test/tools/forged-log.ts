@@ -7,6 +7,7 @@ import { createHash } from 'node:crypto'
 import { closeSync, existsSync, openSync, readdirSync, readFileSync, readSync, statSync, writeSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { initNode } from '../../daemon/node.ts'
+import { EMPTY_CONFIG, encodeConfig } from '../../protocol/cluster-config.ts'
 import { type Entry, encodeEntry, entryBytes } from '../../protocol/entry.ts'
 import { encodeFrame, type FrameHeader, FrameKind, headerSeed } from '../../protocol/frame.ts'
 import { byteOffset, channelId, clusterId, epoch, nodeId, type Term, termNumber } from '../../protocol/ids.ts'
@@ -86,6 +87,12 @@ export class ForgedLog {
   mark(fields: Partial<Mark> & HeaderFields & { readonly channel?: number } = {}): number {
     const { channel = 0, durablePosition = 0, stored = 0n, ...header } = fields
     return this.append(channel, { kind: FrameKind.MARK, ...header }, encodeMark({ durablePosition, stored }))
+  }
+
+  config(of: bigint, number = 1, channel = 0): number {
+    const record = { masterId: this.manifest.nodeId, masterAddress: '127.0.0.1:7400' }
+    const body = encodeConfig({ ...record, config: { ...EMPTY_CONFIG, number } })
+    return this.append(channel, { kind: FrameKind.CONFIG, epoch: of }, body)
   }
 
   /** Writes one frame at the end of a channel, in the latest term unless said otherwise. @returns its position */

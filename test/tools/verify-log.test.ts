@@ -217,6 +217,6 @@ t.test('what was cut off and kept is checked as well', async (t) => {
 t.test('a frame of a newer program is told apart from damage', async (t) => {
   const log = forge(t)
   log.session(1n)
-  const position = log.append(0, { kind: 3, epoch: 1n }, Buffer.alloc(4))
+  const position = log.append(0, { kind: 4, epoch: 1n }, Buffer.alloc(4))
   t.match((await verify(log.directory)).findings, [{ code: 'FRAME_KIND_UNKNOWN', where: { offset: position } }])
 })

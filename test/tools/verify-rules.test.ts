@@ -126,6 +126,24 @@ const WRONG: readonly {
     text: /found 15 bytes/,
     write: (log) => log.append(0, { kind: 7 }, Buffer.alloc(15)),
   },
+  {
+    name: 'a CONFIG that is none',
+    code: 'ENTRY_MALFORMED',
+    text: /CONFIG body: found 15 bytes/,
+    write: (log) => log.append(0, { kind: 3, epoch: 2n }, Buffer.alloc(15)),
+  },
+  {
+    name: 'a CONFIG of a sealed epoch',
+    code: 'LOG_DAMAGED',
+    text: /session of epoch 1, expected one above 1/,
+    write: (log) => log.config(1n),
+  },
+  {
+    name: 'a CONFIG twice in one term',
+    code: 'LOG_DAMAGED',
+    text: /config 1 behind config 1/,
+    write: (log) => lastOf(log.config(2n), log.config(2n)),
+  },
 ]
 
 const lastOf = (...positions: number[]): number => positions.at(-1) ?? 0
@@ -150,6 +168,16 @@ for (const { name, code, text, write } of WRONG) {
     t.match(found, { code, where }, findings.map((finding) => finding.describe()).join('\n'))
   })
 }
+
+t.test('WAL-39 found: a CONFIG on another channel than 0', async (t) => {
+  const log = forge(t, { channels: 2 })
+  log.config(1n)
+  log.seal(1n)
+  t.match((await verify(log.directory)).findings, [])
+  const position = log.config(2n, 2, 1)
+  const { findings } = await verify(log.directory)
+  t.match(findings, [{ code: 'LOG_DAMAGED', message: /on channel 0 only/, where: { channel: 1, offset: position } }])
+})
 
 t.test('found: an epoch above the one that a channel has skipped', async (t) => {
   const log = forge(t, { channels: 2 })
