@@ -61,7 +61,7 @@ export class Channel<Value = Uint8Array> {
   write(entries: readonly Entry<Value>[], options: WriteOptions): Promise<Commit> {
     try {
       checkLevel(options.level)
-      const limits = callLimits(options, this.#deadlineMsDefault)
+      const limits = callLimits(options, this.#deadlineMsDefault, this.#producer.clock)
       this.#producer.refuseUnlessOpen('write')
       refuseWithoutReplica(options.level, this.#producer.replicas)
       if (this.#producer.hasRoom) return this.#writeNow(entries, options, limits)
@@ -83,7 +83,7 @@ export class Channel<Value = Uint8Array> {
   /** Resolves when there is room in the window. It keeps no room: whoever is woken should write before it waits again. */
   ready(options: CallOptions = {}): Promise<void> {
     try {
-      const limits = callLimits(options, this.#deadlineMsDefault)
+      const limits = callLimits(options, this.#deadlineMsDefault, this.#producer.clock)
       this.#producer.refuseUnlessOpen('wait for room')
       if (this.#producer.hasRoom) return Promise.resolve()
       return new Promise((resolve, reject) => {
@@ -100,7 +100,7 @@ export class Channel<Value = Uint8Array> {
    */
   async close(options: CallOptions = {}): Promise<void> {
     checkClosing(options)
-    this.#closing ??= closeWithin(options, () => this.#producer.drain()).then(() => {
+    this.#closing ??= closeWithin(options, this.#producer.clock, () => this.#producer.drain()).then(() => {
       this.#producer.finish(undefined)
       return this.#producer.closed
     })

@@ -19,6 +19,8 @@ import {
   type Term,
 } from '../protocol/ids.ts'
 import { CLIENT_GOODBYE_MS } from '../protocol/limits.ts'
+import type { World } from '../protocol/world.ts'
+import { nodeWorld } from '../world/node-world.ts'
 import { formatAddress } from './address.ts'
 import { Channel } from './channel.ts'
 import { ClientError } from './client-error.ts'
@@ -85,12 +87,13 @@ export type ClientState = 'open' | 'closing' | 'closed' | 'lost'
 export async function connect<Mode extends ValueMode = 'bytes'>(
   options: ConnectOptions<Mode>,
 ): Promise<Client<ValueOf<Mode>>> {
-  const checked = checkConnectOptions(options)
+  const checked = checkConnectOptions(options, nodeWorld)
   return new Client(await findMaster(checked), checked)
 }
 
 export class Client<Value = Uint8Array> {
   readonly info: ClientInfo
+  readonly #world: World
   readonly #master: FoundMaster
   readonly #control: ControlConnection
   readonly #encodeValue: ValueEncoder
@@ -109,11 +112,14 @@ export class Client<Value = Uint8Array> {
   /** Applications get one from `connect`. */
   constructor(master: FoundMaster, options: CheckedConnectOptions) {
     this.info = infoOf(master)
+    this.#world = options.world
     this.#master = master
     this.#encodeValue = valueEncoder(options.values)
     this.#deadlineMs = options.deadlineMs
     this.#uses = new Array<number>(master.hello.channels).fill(0)
-    this.#control = new ControlConnection(master.opened, (error, isSilent) => this.#lost(error, isSilent))
+    this.#control = new ControlConnection(options.world.clock, master.opened, (error, isSilent) =>
+      this.#lost(error, isSilent),
+    )
   }
 
   get state(): ClientState {
@@ -122,13 +128,15 @@ export class Client<Value = Uint8Array> {
 
   /** @throws CHANNEL_UNKNOWN, CONNECTION_LOST, CLIENT_CLOSED, CONNECT_FAILED, DEADLINE_EXCEEDED, ABORTED, ... */
   async openChannel(options: OpenChannelOptions = {}): Promise<Channel<Value>> {
-    const limits = callLimits(options, this.#deadlineMs)
+    const limits = callLimits(options, this.#deadlineMs, this.#world.clock)
     this.#refuseUnlessOpen('open a channel')
     const id = options.channel ?? this.#leastUsed()
     if (!Number.isInteger(id) || id < 0 || id >= this.info.channels) throw unknownChannel(id, this.info.channels)
     this.#uses[id]! += 1
     try {
-      const producer = await openProducer(this.#master, channelId(id), limits, (ended) => this.#ended(id, ended))
+      const producer = await openProducer(this.#world, this.#master, channelId(id), limits, (ended) =>
+        this.#ended(id, ended),
+      )
       if (this.#state !== 'open') producer.finish(this.#lostBy)
       this.#refuseUnlessOpen('open a channel')
       const channel = new Channel<Value>({
@@ -164,7 +172,7 @@ export class Client<Value = Uint8Array> {
   async #close(options: CallOptions): Promise<void> {
     if (this.#state === 'open') this.#state = 'closing'
     const producers = [...this.#channels.keys()]
-    await closeWithin(options, () => Promise.all(producers.map((producer) => producer.drain())))
+    await closeWithin(options, this.#world.clock, () => Promise.all(producers.map((producer) => producer.drain())))
     for (const producer of producers) producer.finish(undefined)
     this.#control.close()
     await Promise.all([this.#control.closed, ...producers.map((producer) => producer.closed)])
@@ -173,13 +181,13 @@ export class Client<Value = Uint8Array> {
 
   async #openAndWrite(entries: readonly Entry<Value>[], options: WriteOptions): Promise<Commit> {
     checkLevel(options.level)
-    const limits = callLimits(options, this.#deadlineMs)
+    const limits = callLimits(options, this.#deadlineMs, this.#world.clock)
     this.#refuseUnlessOpen('write')
     refuseWithoutReplica(options.level, this.info.replicas)
-    const channel = await within(this.#sharedChannel(), limits, 'open a channel')
+    const channel = await within(this.#sharedChannel(), limits, this.#world.clock, 'open a channel')
     return channel.write(entries, {
       ...options,
-      deadlineMs: Math.max(1, Math.ceil(limits.deadline - performance.now())),
+      deadlineMs: Math.max(1, Math.ceil(limits.deadline - this.#world.clock.now())),
     })
   }
 
@@ -216,7 +224,7 @@ export class Client<Value = Uint8Array> {
   #leastUsed(): number {
     const least = Math.min(...this.#uses)
     const candidates = this.#uses.flatMap((uses, id) => (uses === least ? [id] : []))
-    return candidates[Math.floor(Math.random() * candidates.length)] as number // the least is among them
+    return candidates[this.#world.randomBytes(4).readUInt32LE() % candidates.length] as number // the least is among them
   }
 
   #refuseUnlessOpen(what: string): void {

@@ -3,14 +3,15 @@
  *
  * A heartbeat goes out each HEARTBEAT_INTERVAL_MS; the node counts as gone at the end of the connection or after
  * HEARTBEAT_TIMEOUT_MS of silence. Silence is counted in heartbeats, not on a clock: between two of them the event loop
- * has looked at the socket. A process that was paused, or busy in one long turn, has missed heartbeats of its own and
+ * has looked at the connection. A process that was paused, or busy in one long turn, has missed heartbeats of its own and
  * does not blame the node for them.
  */
-import type { Socket } from 'node:net'
+import type { Clock, Timer } from '../protocol/clock.ts'
+import type { Connection } from '../protocol/connection.ts'
 import { encodeMessage, type Message, MessageReader } from '../protocol/control-message.ts'
 import { fromWireError, TravertineError } from '../protocol/errors.ts'
 import { HEARTBEAT_INTERVAL_MS, HEARTBEAT_TIMEOUT_MS } from '../protocol/limits.ts'
-import type { OpenedSocket } from './handshake.ts'
+import type { OpenedConnection } from './handshake.ts'
 
 export interface HeartbeatOptions {
   readonly intervalMs: number
@@ -23,42 +24,49 @@ export type OnLost = (error: TravertineError, isSilent: boolean) => void
 const HEARTBEAT_DEFAULT: HeartbeatOptions = { intervalMs: HEARTBEAT_INTERVAL_MS, timeoutMs: HEARTBEAT_TIMEOUT_MS }
 
 export class ControlConnection {
-  readonly #socket: Socket
+  readonly #connection: Connection
   readonly #peer: string
   readonly #reader: MessageReader
   readonly #onLost: OnLost
   readonly #heartbeat: HeartbeatOptions
-  readonly #timer: NodeJS.Timeout
+  readonly #timer: Timer
   #sequence = 0
   /** Heartbeats since something was heard. */
   #silentBeats = 0
   #isSilent = false
   #isClosed = false
-  /** Resolves when the socket is closed, by whomever. */
+  /** Resolves when the connection is closed, by whomever. */
   readonly closed: Promise<void>
 
   /** @param onLost called once, unless the connection is closed by us */
-  constructor(opened: OpenedSocket, onLost: OnLost, heartbeat = HEARTBEAT_DEFAULT) {
-    this.#socket = opened.socket
+  constructor(clock: Clock, opened: OpenedConnection, onLost: OnLost, heartbeat = HEARTBEAT_DEFAULT) {
+    this.#connection = opened.connection
     this.#peer = opened.peer
     this.#reader = new MessageReader({ peer: opened.peer })
     this.#onLost = onLost
     this.#heartbeat = heartbeat
-    this.closed = new Promise((resolve) => this.#socket.once('close', () => resolve()))
-    this.#socket.on('error', (error) => this.#lost(`its socket failed: ${error.message}`, error))
-    this.#socket.on('end', () => this.#lost('the node has closed it'))
-    this.#socket.on('close', () => this.#lost('it was closed'))
-    this.#socket.on('data', (chunk: Buffer) => this.#read(chunk))
-    this.#timer = setInterval(() => this.#beat(), heartbeat.intervalMs)
-    if (opened.rest.length > 0) process.nextTick(() => this.#read(opened.rest))
-    process.nextTick(() => this.#socket.resume())
+    this.closed = new Promise((resolve) => {
+      this.#connection.handle({
+        data: (chunk) => this.#read(chunk),
+        ended: () => this.#lost('the node has closed it'),
+        closed: (cause) => {
+          resolve()
+          this.#lost(cause === undefined ? 'it was closed' : `its socket failed: ${cause.message}`, cause)
+        },
+      })
+    })
+    this.#timer = clock.every(heartbeat.intervalMs, () => this.#beat())
+    clock.endOfTurn(() => {
+      if (opened.rest.length > 0) this.#read(opened.rest)
+      this.#connection.resume()
+    })
   }
 
   close(): void {
     if (this.#isClosed) return
     this.#isClosed = true
-    clearInterval(this.#timer)
-    this.#socket.destroySoon()
+    this.#timer.cancel()
+    this.#connection.close()
   }
 
   #beat(): void {
@@ -69,8 +77,8 @@ export class ControlConnection {
       return
     }
     this.#silentBeats += 1
-    if (this.#socket.writableLength === 0) {
-      this.#socket.write(encodeMessage({ type: 'heartbeat', sequence: this.#sequence++ }))
+    if (this.#connection.unsentBytes === 0) {
+      this.#connection.write(encodeMessage({ type: 'heartbeat', sequence: this.#sequence++ }))
     }
   }
 
@@ -112,8 +120,8 @@ export class ControlConnection {
   #end(error: TravertineError): void {
     if (this.#isClosed) return
     this.#isClosed = true
-    clearInterval(this.#timer)
-    this.#socket.destroy()
+    this.#timer.cancel()
+    this.#connection.destroy()
     this.#onLost(error, this.#isSilent)
   }
 }

@@ -8,14 +8,14 @@ import { type Message, PROTOCOL_VERSION_MAX, PROTOCOL_VERSION_MIN } from '../pro
 import { CHANNEL_COUNT_LIMIT, CLIENT_REDIRECT_COUNT_LIMIT } from '../protocol/limits.ts'
 import { type Address, formatAddress, parseAddress } from './address.ts'
 import { ClientError } from './client-error.ts'
-import { type OpenedSocket, shakeHands } from './handshake.ts'
+import { type OpenedConnection, shakeHands } from './handshake.ts'
 import type { CheckedConnectOptions } from './options.ts'
 
 export type Hello = Message<'client_hello_ok'>
 
 export interface FoundMaster {
   readonly address: Address
-  readonly opened: OpenedSocket
+  readonly opened: OpenedConnection
   readonly hello: Hello
 }
 
@@ -45,10 +45,16 @@ export async function findMaster(options: CheckedConnectOptions): Promise<FoundM
 async function greet(address: Address, options: CheckedConnectOptions): Promise<FoundMaster> {
   const { clusterId } = options
   const hello = { versionMin: PROTOCOL_VERSION_MIN, versionMax: PROTOCOL_VERSION_MAX, clusterId }
-  const { reply, ...opened } = await shakeHands(address, { type: 'client_hello', ...hello }, 'client_hello_ok', options)
+  const { reply, ...opened } = await shakeHands(
+    options.world,
+    address,
+    { type: 'client_hello', ...hello },
+    'client_hello_ok',
+    options,
+  )
   const error = faultOf(reply, opened.peer, clusterId)
   if (error === undefined) return { address, opened, hello: reply }
-  opened.socket.destroy()
+  opened.connection.destroy()
   throw error
 }
 

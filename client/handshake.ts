@@ -1,20 +1,21 @@
 /**
  * The first exchange on a connection, the same for control and log connections: dial, say one message, hear one.
  *
- * Whatever goes wrong in it ends as a `not-applied` error, and the socket is destroyed. It takes at most
+ * Whatever goes wrong in it ends as a `not-applied` error, and the connection is destroyed. It takes at most
  * HANDSHAKE_MS_MAX, so that one dead address does not use up the deadline of a call that has others to try.
  */
-import { createConnection, type Socket } from 'node:net'
+import type { Connection } from '../protocol/connection.ts'
 import { encodeMessage, type Message, MessageReader, type MessageType } from '../protocol/control-message.ts'
 import { asError, fromWireError, TravertineError } from '../protocol/errors.ts'
 import { HANDSHAKE_MS_MAX } from '../protocol/limits.ts'
+import type { World } from '../protocol/world.ts'
 import { type Address, formatAddress } from './address.ts'
 import { abortedBeforeSending, asClientError, ClientError, expiredBeforeSending } from './client-error.ts'
 import type { CallLimits } from './options.ts'
 
 /** An open connection, paused. `rest` are bytes that came behind the first message. */
-export interface OpenedSocket {
-  readonly socket: Socket
+export interface OpenedConnection {
+  readonly connection: Connection
   readonly rest: Buffer
   /** host:port, for error places. */
   readonly peer: string
@@ -22,66 +23,65 @@ export interface OpenedSocket {
 
 /** @throws CONNECT_FAILED, HANDSHAKE_TIMEOUT, DEADLINE_EXCEEDED, ABORTED, or the error that the node has answered */
 export async function shakeHands<T extends MessageType>(
+  world: World,
   address: Address,
   hello: Message,
   expected: T,
   limits: CallLimits,
-): Promise<OpenedSocket & { reply: Message<T> }> {
+): Promise<OpenedConnection & { reply: Message<T> }> {
   const peer = formatAddress(address)
-  const socket = createConnection({ host: address.host, port: address.port, noDelay: true })
+  const connection = world.network.dial(address.host, address.port)
   try {
-    const { message, rest } = await firstMessage(socket, hello, peer, limits)
+    const { message, rest } = await firstMessage(world, connection, { hello, peer, limits })
     if (message.type === 'error') throw nodeError(message.error, peer)
     if (message.type !== expected) throw unexpected(message.type, expected, peer)
-    return { socket, rest, peer, reply: message as Message<T> } // its type was compared on the line above
+    return { connection, rest, peer, reply: message as Message<T> } // its type was compared on the line above
   } catch (error) {
-    socket.destroy()
+    connection.destroy()
     throw error instanceof TravertineError ? asClientError(error, 'not-applied') : error
   }
 }
 
 function firstMessage(
-  socket: Socket,
-  hello: Message,
-  peer: string,
-  limits: CallLimits,
+  { clock }: World,
+  connection: Connection,
+  { hello, peer, limits }: { hello: Message; peer: string; limits: CallLimits },
 ): Promise<{ message: Message; rest: Buffer }> {
   return new Promise((resolve, reject) => {
     const reader = new MessageReader({ peer })
-    const now = performance.now()
+    const now = clock.now()
     const isAttemptLimit = now + HANDSHAKE_MS_MAX < limits.deadline
-    const timer = setTimeout(
-      () => fail(isAttemptLimit ? tooSlow(peer) : expiredBeforeSending(limits.deadlineMs, `connect to ${peer}`)),
-      Math.max(1, isAttemptLimit ? HANDSHAKE_MS_MAX : limits.deadline - now),
+    const timer = clock.after(Math.max(1, isAttemptLimit ? HANDSHAKE_MS_MAX : limits.deadline - now), () =>
+      fail(isAttemptLimit ? tooSlow(peer) : expiredBeforeSending(limits.deadlineMs, `connect to ${peer}`)),
     )
     const onAbort = (): void => fail(limits.signal === undefined ? tooSlow(peer) : abortedBeforeSending(limits.signal))
-    const onData = (chunk: Buffer): void => {
-      try {
-        const message = reader.push(chunk, 1)[0]
-        if (message === undefined) return
-        socket.pause()
-        settle()
-        resolve({ message, rest: reader.takeRest() })
-      } catch (error) {
-        fail(asError(error))
-      }
-    }
-    const onError = (error: Error): void => fail(connectFailed(peer, error.message, error))
-    const onClose = (): void => fail(connectFailed(peer, 'the node closed the connection without an answer'))
     const settle = (): void => {
-      clearTimeout(timer)
+      timer.cancel()
       limits.signal?.removeEventListener('abort', onAbort)
-      socket.off('data', onData).off('error', onError).off('close', onClose).off('end', onClose)
     }
     const fail = (error: Error): void => {
       settle()
-      socket.on('error', () => {}) // it is destroyed: nothing that it still says matters
-      reject(error)
+      reject(error) // has no effect once it is resolved: until its owner takes it over, an opened connection may be lost
     }
-    socket.on('data', onData).on('error', onError).on('close', onClose).on('end', onClose)
     limits.signal?.addEventListener('abort', onAbort)
     if (limits.signal?.aborted) return onAbort()
-    socket.write(encodeMessage(hello))
+    connection.handle({
+      data: (chunk) => {
+        try {
+          const message = reader.push(chunk, 1)[0]
+          if (message === undefined) return
+          connection.pause()
+          settle()
+          resolve({ message, rest: reader.takeRest() })
+        } catch (error) {
+          fail(asError(error))
+        }
+      },
+      ended: () => fail(connectFailed(peer, 'the node closed the connection without an answer')),
+      closed: (cause) =>
+        fail(connectFailed(peer, cause?.message ?? 'the node closed the connection without an answer', cause)),
+    })
+    connection.write(encodeMessage(hello))
   })
 }
 

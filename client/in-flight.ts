@@ -9,6 +9,7 @@
  *
  * Pure bookkeeping: no socket, no timer. An answer that cannot be true is an error, never a guess.
  */
+import type { Clock } from '../protocol/clock.ts'
 import { TravertineError } from '../protocol/errors.ts'
 import { type Epoch, epoch, NO_EPOCH, type Term } from '../protocol/ids.ts'
 import type { AbortWatch } from './abort-watch.ts'
@@ -25,6 +26,7 @@ export interface InFlightOptions {
   readonly replicas: number
   /** Last sequence that the node knows of this producer. */
   readonly sequence: number
+  readonly clock: Clock
   readonly watchDeadline: (deadline: number) => void
   readonly signals: AbortWatch
 }
@@ -33,6 +35,7 @@ export class InFlight implements ReceiptOwner {
   readonly channel: number
   readonly term: Term
   readonly replicas: number
+  readonly #clock: Clock
   readonly #watchDeadline: (deadline: number) => void
   readonly #signals: AbortWatch
   #ring: (PendingReceipt | undefined)[] = new Array(RING_SLOTS_MIN)
@@ -51,6 +54,7 @@ export class InFlight implements ReceiptOwner {
     this.channel = options.channel
     this.term = options.term
     this.replicas = options.replicas
+    this.#clock = options.clock
     this.#watchDeadline = options.watchDeadline
     this.#signals = options.signals
     this.#head = options.sequence + 1
@@ -144,7 +148,7 @@ export class InFlight implements ReceiptOwner {
     if (receipt.sequence <= this.#propagated) receipt.reachPropagated()
     else if (this.#end !== undefined) receipt.fail(this.#end)
     else if (receipt.limits.signal?.aborted) receipt.fail(abortedFailure(receipt.limits.signal))
-    else if (receipt.limits.deadline <= performance.now()) receipt.fail(expiredFailure(receipt.limits))
+    else if (receipt.limits.deadline <= this.#clock.now()) receipt.fail(expiredFailure(receipt.limits))
     else {
       this.#awaiting.addLate(receipt)
       this.#enter(receipt)

@@ -1,20 +1,21 @@
 /**
- * The socket of one producer: takes finished frames from the buffer, hands answers to the producer.
+ * The log connection of one producer: takes finished frames from the buffer, hands answers to the producer.
  *
  * All frames of one turn of the event loop leave in one write: a flush is put behind the microtasks of the turn
- * (`nextTick`, no timer), or done at once when a lot has come together. While the kernel does not take more bytes,
+ * (`endOfTurn`, no timer), or done at once when a lot has come together. While the kernel does not take more bytes,
  * frames stay in the buffer and count as never sent.
  *
  * It decides nothing: what an answer or the end of the connection means is in producer.ts.
  */
-import type { Socket } from 'node:net'
+import type { Clock } from '../protocol/clock.ts'
+import type { Connection } from '../protocol/connection.ts'
 import { TravertineError } from '../protocol/errors.ts'
 import { type ReplyHandler, ReplyReader } from '../protocol/log-reply.ts'
 import type { Chunk, FrameBuffer } from './frame-buffer.ts'
-import type { OpenedSocket } from './handshake.ts'
+import type { OpenedConnection } from './handshake.ts'
 
 export interface LogConnectionHandler extends ReplyHandler {
-  /** Everything that was in the buffer is now in the hands of the socket. */
+  /** Everything that was in the buffer is now in the hands of the connection. */
   framesTaken(): void
   /** All replies of one read were handed over. */
   repliesRead(): void
@@ -23,57 +24,63 @@ export interface LogConnectionHandler extends ReplyHandler {
 }
 
 export class LogConnection {
-  readonly #socket: Socket
+  readonly #clock: Clock
+  readonly #connection: Connection
   readonly #peer: string
   readonly #frames: FrameBuffer
   readonly #handler: LogConnectionHandler
   readonly #reader = new ReplyReader()
   #isFlushPlanned = false
   #isClosed = false
-  /** Resolves when the socket is closed, by whomever. */
+  /** Resolves when the connection is closed, by whomever. */
   readonly closed: Promise<void>
 
-  constructor(opened: OpenedSocket, frames: FrameBuffer, handler: LogConnectionHandler) {
-    this.#socket = opened.socket
+  constructor(clock: Clock, opened: OpenedConnection, frames: FrameBuffer, handler: LogConnectionHandler) {
+    this.#clock = clock
+    this.#connection = opened.connection
     this.#peer = opened.peer
     this.#frames = frames
     this.#handler = handler
-    this.closed = new Promise((resolve) => this.#socket.once('close', () => resolve()))
-    this.#socket.on('error', (error) => this.#lost(`its socket failed: ${error.message}`, error))
-    this.#socket.on('end', () => this.#lost('the node has closed it'))
-    this.#socket.on('close', () => this.#lost('it was closed'))
-    this.#socket.on('data', (chunk: Buffer) => this.#read(chunk))
-    if (opened.rest.length > 0) process.nextTick(() => this.#read(opened.rest))
-    process.nextTick(() => this.#socket.resume())
+    this.closed = new Promise((resolve) => {
+      this.#connection.handle({
+        data: (chunk) => this.#read(chunk),
+        ended: () => this.#lost('the node has closed it'),
+        closed: (cause) => {
+          resolve()
+          this.#lost(cause === undefined ? 'it was closed' : `its socket failed: ${cause.message}`, cause)
+        },
+      })
+    })
+    clock.endOfTurn(() => {
+      if (opened.rest.length > 0) this.#read(opened.rest)
+      this.#connection.resume()
+    })
   }
 
   /** Sends what is in the buffer when the current turn is over. */
   flushSoon(): void {
     if (this.#isFlushPlanned) return
     this.#isFlushPlanned = true
-    process.nextTick(this.#plannedFlush)
+    this.#clock.endOfTurn(this.#plannedFlush)
   }
 
   /** Sends what is in the buffer now, if the kernel takes it; else when it does. */
   flush(): void {
-    if (this.#isClosed || this.#frames.queuedBytes === 0 || this.#socket.writableLength > 0) return
+    if (this.#isClosed || this.#frames.queuedBytes === 0 || this.#connection.unsentBytes > 0) return
     const chunks = this.#frames.take()
     this.#handler.framesTaken()
-    const written = (): void => this.#written(chunks)
-    const last = chunks.length - 1
-    if (last > 0) this.#socket.cork()
-    for (const [i, { buffer, from, to }] of chunks.entries()) {
-      this.#socket.write(buffer.subarray(from, to), i === last ? written : undefined)
-    }
-    if (last > 0) this.#socket.uncork()
+    this.#connection.writeAll(
+      chunks.map(({ buffer, from, to }) => buffer.subarray(from, to)),
+      () => this.#written(chunks),
+    )
   }
 
   /** @param isGraceful what was written is still delivered */
   close(isGraceful: boolean): void {
     if (this.#isClosed) return
     this.#isClosed = true
-    if (isGraceful) this.#socket.destroySoon()
-    else this.#socket.destroy()
+    if (isGraceful) this.#connection.close()
+    else this.#connection.destroy()
   }
 
   readonly #plannedFlush = (): void => {

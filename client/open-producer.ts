@@ -1,7 +1,6 @@
 /**
  * Opens a log connection for one channel, under a producer id of its own.
  */
-import { randomBytes } from 'node:crypto'
 import {
   type ChannelId,
   clusterId,
@@ -11,6 +10,7 @@ import {
   type Term,
   termNumber,
 } from '../protocol/ids.ts'
+import type { World } from '../protocol/world.ts'
 import { ClientError } from './client-error.ts'
 import type { FoundMaster } from './find-master.ts'
 import { shakeHands } from './handshake.ts'
@@ -19,6 +19,7 @@ import { Producer } from './producer.ts'
 
 /** @throws CONNECT_FAILED, HANDSHAKE_TIMEOUT, DEADLINE_EXCEEDED, ABORTED, TERM_STALE, or what the node has answered */
 export async function openProducer(
+  world: World,
   master: FoundMaster,
   channel: ChannelId,
   limits: CallLimits,
@@ -28,9 +29,10 @@ export async function openProducer(
   const port = hello.logPorts[channel]
   if (port === undefined) throw unknownChannel(channel, hello.channels)
   const address = { host: master.address.host, port }
-  const id = randomProducerId()
+  const id = randomProducerId(world)
   const { version, session, secret } = hello
   const { reply, ...opened } = await shakeHands(
+    world,
     address,
     { type: 'log_open', version, session, secret, channel, producer: id },
     'log_open_ok',
@@ -38,7 +40,7 @@ export async function openProducer(
   )
   const term = asTerm(hello.term)
   if (reply.term.number !== term.number || reply.term.tag !== term.tag || reply.term.nodeId !== term.nodeId) {
-    opened.socket.destroy()
+    opened.connection.destroy()
     throw new ClientError(
       'TERM_STALE',
       `Cannot open channel ${channel}: found ${termText(reply.term)}, expected ${termText(term)}`,
@@ -47,6 +49,7 @@ export async function openProducer(
     )
   }
   const producer: Producer = new Producer({
+    clock: world.clock,
     clusterId: clusterId(hello.clusterId),
     channel,
     producer: id,
@@ -78,6 +81,6 @@ export function asTerm(wire: { number: bigint; nodeId: string; tag: number }): T
 }
 
 /** Never 0, which means "no producer". */
-function randomProducerId(): ProducerId {
+function randomProducerId({ randomBytes }: World): ProducerId {
   return producerId(randomBytes(8).readBigUInt64LE() || 1n)
 }

@@ -2,8 +2,10 @@
  * Options of client calls, and their checks: whatever an application passes ends in VALUE_INVALID, never in an
  * assertion and never in a silent default.
  */
+import type { Clock } from '../protocol/clock.ts'
 import { isUuid } from '../protocol/ids.ts'
 import { CLIENT_ADDRESS_COUNT_LIMIT, CLIENT_DEADLINE_MS_DEFAULT, CLIENT_DEADLINE_MS_LIMIT } from '../protocol/limits.ts'
+import type { World } from '../protocol/world.ts'
 import { type Address, parseAddress } from './address.ts'
 import { abortedBeforeSending, invalidValue } from './client-error.ts'
 import type { Level } from './commit.ts'
@@ -42,21 +44,22 @@ export interface ConnectOptions<Mode extends ValueMode = ValueMode> extends Call
 /** A call's limits with everything filled in. */
 export interface CallLimits {
   readonly deadlineMs: number
-  /** On the clock of `performance.now()`. */
+  /** On the clock of the client's world. */
   readonly deadline: number
   readonly signal: AbortSignal | undefined
 }
 
 export interface CheckedConnectOptions extends CallLimits {
+  readonly world: World
   readonly addresses: readonly Address[]
   readonly clusterId: string
   readonly values: ValueMode
 }
 
 /** @throws VALUE_INVALID, or ABORTED where the signal has fired already */
-export function callLimits(options: CallOptions, deadlineMsDefault: number): CallLimits {
+export function callLimits(options: CallOptions, deadlineMsDefault: number, clock: Clock): CallLimits {
   const deadlineMs = checkCallOptions(options, deadlineMsDefault)
-  return { deadlineMs, deadline: performance.now() + deadlineMs, signal: options.signal }
+  return { deadlineMs, deadline: clock.now() + deadlineMs, signal: options.signal }
 }
 
 /** Returns the deadline to use. @throws as callLimits */
@@ -79,7 +82,7 @@ export function checkLevel(level: Level): void {
 }
 
 /** @throws VALUE_INVALID, ABORTED */
-export function checkConnectOptions(options: ConnectOptions): CheckedConnectOptions {
+export function checkConnectOptions(options: ConnectOptions, world: World): CheckedConnectOptions {
   const list = typeof options.address === 'string' ? [options.address] : options.address
   if (!Array.isArray(list) || list.length === 0 || list.length > CLIENT_ADDRESS_COUNT_LIMIT) {
     throw invalidValue(`address: expected host:port, or 1 to ${CLIENT_ADDRESS_COUNT_LIMIT} of them`)
@@ -92,6 +95,6 @@ export function checkConnectOptions(options: ConnectOptions): CheckedConnectOpti
   if (values !== 'bytes' && values !== 'msgpack') {
     throw invalidValue(`values: found ${String(values)}, expected bytes or msgpack`)
   }
-  const limits = callLimits(options, CLIENT_DEADLINE_MS_DEFAULT)
-  return { ...limits, addresses: list.map(parseAddress), clusterId, values }
+  const limits = callLimits(options, CLIENT_DEADLINE_MS_DEFAULT, world.clock)
+  return { ...limits, world, addresses: list.map(parseAddress), clusterId, values }
 }

@@ -8,6 +8,7 @@
  * States: open -> closing (no new sessions, what was accepted is finished) -> ended. Ended is final: CONNECTION_LOST
  * or CLIENT_CLOSED, with every session that has no answer told what is known of it.
  */
+import type { Clock } from '../protocol/clock.ts'
 import { fromWireError, TravertineError, type WireError } from '../protocol/errors.ts'
 import { headerSeed } from '../protocol/frame.ts'
 import type { ChannelId, ClusterId, ProducerId, Term } from '../protocol/ids.ts'
@@ -18,7 +19,7 @@ import { ClientError, type Failure } from './client-error.ts'
 import { DeadlineSweep } from './deadline-sweep.ts'
 import { FrameBuffer, type FrameDraft } from './frame-buffer.ts'
 import { FrameSealer } from './frame-sealer.ts'
-import type { OpenedSocket } from './handshake.ts'
+import type { OpenedConnection } from './handshake.ts'
 import { InFlight } from './in-flight.ts'
 import { LogConnection } from './log-connection.ts'
 import type { CallLimits } from './options.ts'
@@ -26,6 +27,7 @@ import type { PendingReceipt } from './receipt.ts'
 import { WindowQueue } from './window-queue.ts'
 
 export interface ProducerOptions {
+  readonly clock: Clock
   readonly clusterId: ClusterId
   readonly channel: ChannelId
   readonly producer: ProducerId
@@ -33,13 +35,14 @@ export interface ProducerOptions {
   readonly replicas: number
   /** Last sequence that the node knows of this producer. */
   readonly sequence: number
-  readonly opened: OpenedSocket
+  readonly opened: OpenedConnection
   readonly onEnded: () => void
 }
 
 export type ProducerState = 'open' | 'closing' | 'ended'
 
 export class Producer implements ReplyHandler {
+  readonly clock: Clock
   readonly #inFlight: InFlight
   readonly #frames = new FrameBuffer()
   readonly #sealer: FrameSealer
@@ -50,29 +53,30 @@ export class Producer implements ReplyHandler {
   #state: ProducerState = 'open'
   /** Why there are no new sessions; set in the states closing and ended. */
   #refusal: Failure | undefined
-  /** Newest session that was handed to the socket. */
+  /** Newest session that was handed to the connection. */
   #sentSequence: number
   #onDrained: (() => void) | undefined
 
   constructor(options: ProducerOptions) {
+    const { clock, channel, term, replicas, sequence } = options
+    this.clock = clock
     const signals = new AbortWatch((signal) => {
       this.#inFlight.abort(signal)
       this.#queue.abort(signal)
       this.#checkDrained()
     })
-    this.#sweep = new DeadlineSweep((now) => {
+    this.#sweep = new DeadlineSweep(clock, (now) => {
       const next = Math.min(this.#inFlight.sweep(now), this.#queue.sweep(now))
       this.#checkDrained()
       return next
     })
     const watchDeadline = (deadline: number): void => this.#sweep.watch(deadline)
-    const { channel, term, replicas, sequence } = options
-    this.#inFlight = new InFlight({ channel, term, replicas, sequence, watchDeadline, signals })
-    this.#queue = new WindowQueue(() => CLIENT_WINDOW_BYTES - this.#inFlight.bytes, signals)
+    this.#inFlight = new InFlight({ channel, term, replicas, sequence, clock, watchDeadline, signals })
+    this.#queue = new WindowQueue(clock, () => CLIENT_WINDOW_BYTES - this.#inFlight.bytes, signals)
     this.#sealer = new FrameSealer(headerSeed(options.clusterId, channel), options.producer)
     this.#sentSequence = sequence
     this.#onEnded = options.onEnded
-    this.#connection = new LogConnection(options.opened, this.#frames, this)
+    this.#connection = new LogConnection(clock, options.opened, this.#frames, this)
   }
 
   get state(): ProducerState {
@@ -164,9 +168,9 @@ export class Producer implements ReplyHandler {
     const refusal = lost(cause)
     this.#refusal = refusal
     this.#queue.endAll(() => this.#refusalError(refusal, 'get room in the window'))
-    const timer = setTimeout(() => this.finish(cause), graceMs)
+    const timer = this.clock.after(graceMs, () => this.finish(cause))
     void this.drain().then(() => {
-      clearTimeout(timer)
+      timer.cancel()
       this.finish(cause)
     })
   }
@@ -186,7 +190,7 @@ export class Producer implements ReplyHandler {
     this.#onEnded()
   }
 
-  /** Resolves when the socket is closed. */
+  /** Resolves when the connection is closed. */
   get closed(): Promise<void> {
     return this.#connection.closed
   }

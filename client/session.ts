@@ -145,7 +145,7 @@ export class Session<Value = Uint8Array> {
       this.abandon()
       throw abortedBeforeSending(signal)
     }
-    return callLimits(this.#options, this.#deadlineMsDefault)
+    return callLimits(this.#options, this.#deadlineMsDefault, this.#producer.clock)
   }
 
   #storageEntry(op: keyof typeof STORAGE_CODES, storage: U64, version: Version | undefined): this {

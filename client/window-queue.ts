@@ -6,6 +6,7 @@
  * CLIENT_READY_GRANT_BYTES, and the rest are looked at again in the next turn: one answer of the node does not wake
  * ten thousand writers into a window for a hundred.
  */
+import type { Clock } from '../protocol/clock.ts'
 import { CLIENT_READY_GRANT_BYTES, CLIENT_WAITING_CALLS_LIMIT } from '../protocol/limits.ts'
 import type { AbortWatch } from './abort-watch.ts'
 import { abortedBeforeSending, ClientError, expiredBeforeSending } from './client-error.ts'
@@ -29,9 +30,11 @@ export class WindowQueue {
   #calls: (WaitingCall | undefined)[] = []
   #head = 0
   #size = 0
-  #again: NodeJS.Immediate | undefined
+  readonly #clock: Clock
+  #wakesAgain = false
 
-  constructor(roomBytes: () => number, signals: AbortWatch) {
+  constructor(clock: Clock, roomBytes: () => number, signals: AbortWatch) {
+    this.#clock = clock
     this.#roomBytes = roomBytes
     this.#signals = signals
   }
@@ -69,7 +72,9 @@ export class WindowQueue {
       call.wake()
     }
     this.#compact()
-    if (this.#size > 0 && granted > 0) this.#again ??= setImmediate(this.#wakeAgain)
+    if (this.#size === 0 || granted === 0 || this.#wakesAgain) return
+    this.#wakesAgain = true
+    this.#clock.nextTurn(this.#wakeAgain)
   }
 
   /** Ends what has expired; returns the earliest deadline left. */
@@ -93,7 +98,7 @@ export class WindowQueue {
   }
 
   readonly #wakeAgain = (): void => {
-    this.#again = undefined
+    this.#wakesAgain = false
     this.wake()
   }
 

@@ -3,23 +3,23 @@
  *
  * Sessions are not among them; see deadline-sweep.ts.
  */
+import type { Clock } from '../protocol/clock.ts'
 import { DRAIN_MS_MAX } from '../protocol/limits.ts'
 import { abortedBeforeSending, expiredBeforeSending } from './client-error.ts'
 import { type CallLimits, type CallOptions, checkCallOptions } from './options.ts'
 
 /** What `promise` says, unless the limits end the wait first. @throws DEADLINE_EXCEEDED, ABORTED: nothing was sent */
-export function within<T>(promise: Promise<T>, limits: CallLimits, what: string): Promise<T> {
+export function within<T>(promise: Promise<T>, limits: CallLimits, clock: Clock, what: string): Promise<T> {
   const { deadlineMs, deadline, signal } = limits
   return new Promise<T>((resolve, reject) => {
     const onAbort = (): void => end(() => reject(abortedBeforeSending(signal as AbortSignal))) // it has just fired
     const end = (settle: () => void): void => {
-      clearTimeout(timer)
+      timer.cancel()
       signal?.removeEventListener('abort', onAbort)
       settle()
     }
-    const timer = setTimeout(
-      () => end(() => reject(expiredBeforeSending(deadlineMs, what))),
-      Math.max(1, deadline - performance.now()),
+    const timer = clock.after(Math.max(1, deadline - clock.now()), () =>
+      end(() => reject(expiredBeforeSending(deadlineMs, what))),
     )
     signal?.addEventListener('abort', onAbort)
     promise.then(
@@ -35,16 +35,16 @@ export function checkClosing(options: CallOptions): number {
 }
 
 /** Resolves when `drain` does, when the deadline passes or when the signal is aborted. @throws VALUE_INVALID */
-export function closeWithin(options: CallOptions, drain: () => Promise<unknown>): Promise<void> {
+export function closeWithin(options: CallOptions, clock: Clock, drain: () => Promise<unknown>): Promise<void> {
   const { signal } = options
   const deadlineMs = checkClosing(options)
   return new Promise((resolve) => {
     const end = (): void => {
-      clearTimeout(timer)
+      timer.cancel()
       signal?.removeEventListener('abort', end)
       resolve()
     }
-    const timer = setTimeout(end, deadlineMs)
+    const timer = clock.after(deadlineMs, end)
     signal?.addEventListener('abort', end)
     if (signal?.aborted) end()
     void drain().then(end)

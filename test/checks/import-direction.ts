@@ -1,6 +1,6 @@
 /**
- * Imports point one way (DESIGN 10): protocol <- wal <- store <- daemon <- tools; client and config stand on protocol
- * only; test and bench may use everything, and nobody uses them.
+ * Imports point one way (DESIGN 10): protocol <- wal <- store <- daemon <- tools; config and world stand on protocol
+ * only, client on protocol and the production doors in world; test and bench may use everything, and nobody uses them.
  *
  * What counts as an import: static and dynamic imports, re-exports, imports of types, and `new URL('./x.js',
  * import.meta.url)`, by which worker files are named. A dynamic one whose target is no literal is a finding of its own,
@@ -16,11 +16,12 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   wal: ['protocol'],
   store: ['protocol', 'wal'],
   config: ['protocol'],
-  client: ['protocol'],
-  daemon: ['protocol', 'wal', 'store', 'config'],
-  tools: ['protocol', 'wal', 'store', 'config', 'client', 'daemon'],
-  bench: ['protocol', 'wal', 'store', 'config', 'client', 'daemon', 'tools'],
-  test: ['protocol', 'wal', 'store', 'config', 'client', 'daemon', 'tools', 'bench'],
+  world: ['protocol'],
+  client: ['protocol', 'world'],
+  daemon: ['protocol', 'wal', 'store', 'config', 'world'],
+  tools: ['protocol', 'wal', 'store', 'config', 'world', 'client', 'daemon'],
+  bench: ['protocol', 'wal', 'store', 'config', 'world', 'client', 'daemon', 'tools'],
+  test: ['protocol', 'wal', 'store', 'config', 'world', 'client', 'daemon', 'tools', 'bench'],
 }
 
 /** The decisions: a room within a room, which may not see the sockets and threads beside it. */

@@ -9,6 +9,7 @@ import { shakeHands } from '../../client/handshake.ts'
 import { encodeMessage, type Message } from '../../protocol/control-message.ts'
 import { TravertineError, toWireError } from '../../protocol/errors.ts'
 import { HEARTBEAT_TIMEOUT_MS } from '../../protocol/limits.ts'
+import { nodeWorld } from '../../world/node-world.ts'
 import { expectError } from './expect-error.ts'
 import { FakeNode, type Teardown } from './fake-node.ts'
 
@@ -23,10 +24,10 @@ async function open(t: Teardown, timing: { intervalMs: number; timeoutMs: number
   const node = await FakeNode.start(t)
   const limits = { deadlineMs: 20_000, deadline: performance.now() + 20_000, signal: undefined }
   const hello = { type: 'client_hello', versionMin: 1, versionMax: 1, clusterId: '' } as const
-  const opened = await shakeHands(parseAddress(node.address), hello, 'client_hello_ok', limits)
+  const opened = await shakeHands(nodeWorld, parseAddress(node.address), hello, 'client_hello_ok', limits)
   return new Promise((resolve) => {
     const lost = new Promise<TravertineError>((tell) => {
-      const connection = new ControlConnection(opened, tell, timing)
+      const connection = new ControlConnection(nodeWorld.clock, opened, tell, timing)
       t.teardown(() => connection.close())
       queueMicrotask(() => resolve({ node, connection, lost }))
     })

@@ -10,6 +10,7 @@ import type { Failure } from '../../client/client-error.ts'
 import { InFlight } from '../../client/in-flight.ts'
 import type { PendingReceipt } from '../../client/receipt.ts'
 import { nodeId, termNumber } from '../../protocol/ids.ts'
+import { nodeClock } from '../../world/node-clock.ts'
 import { NODE } from './fake-node.ts'
 
 const TERM = { number: termNumber(7n), nodeId: nodeId(NODE), tag: 1 }
@@ -41,7 +42,7 @@ class Pair {
     this.base = base
     const signals = new AbortWatch(() => {})
     const options = { channel: 3, term: TERM, replicas: 1, sequence: base, signals }
-    this.inFlight = new InFlight({ ...options, watchDeadline: () => {} })
+    this.inFlight = new InFlight({ ...options, clock: nodeClock, watchDeadline: () => {} })
   }
 
   add(deadline: number): void {

@@ -1,0 +1,126 @@
+/**
+ * The network door on Node's TCP sockets. Small writes go out at once (noDelay): whoever has more to say in one turn
+ * says it in one `writeAll`.
+ */
+import { connect, createServer, type Server, type Socket } from 'node:net'
+import type { Connection, ConnectionHandler, Listener, Network } from '../protocol/connection.ts'
+import { asError, TravertineError } from '../protocol/errors.ts'
+import { LINGER_MS_MAX } from '../protocol/limits.ts'
+
+class NodeConnection implements Connection {
+  readonly #socket: Socket
+  #peer: string
+  #handler: ConnectionHandler | undefined
+  #cause: Error | undefined
+
+  constructor(socket: Socket, peer: string) {
+    this.#socket = socket
+    this.#peer = peer
+    socket.on('error', (error) => {
+      this.#cause = error
+      socket.destroy()
+    })
+    socket.on('connect', () => {
+      this.#peer = peerOf(socket)
+      this.#handler?.opened?.()
+    })
+    socket.on('drain', () => this.#handler?.drained?.())
+    socket.on('end', () => this.#handler?.ended?.())
+    socket.on('close', () => this.#handler?.closed(this.#cause))
+  }
+
+  get peer(): string {
+    return this.#peer
+  }
+
+  get unsentBytes(): number {
+    return this.#socket.writableLength
+  }
+
+  handle(handler: ConnectionHandler): void {
+    const isFirst = this.#handler === undefined
+    this.#handler = handler
+    if (isFirst) this.#socket.on('data', (chunk: Buffer) => this.#handler?.data(chunk)) // begins to read
+  }
+
+  write(bytes: Uint8Array): void {
+    this.#socket.write(bytes)
+  }
+
+  writeAll(buffers: readonly Uint8Array[], taken?: () => void): void {
+    const last = buffers.length - 1
+    if (last > 0) this.#socket.cork()
+    for (let i = 0; i < last; i++) this.#socket.write(buffers[i]!)
+    // of a destroyed socket Node reports success as well
+    if (last >= 0) {
+      this.#socket.write(buffers[last]!, taken && ((error) => (error || this.#socket.destroyed ? undefined : taken())))
+    }
+    if (last > 0) this.#socket.uncork()
+  }
+
+  pause(): void {
+    this.#socket.pause()
+  }
+
+  resume(): void {
+    this.#socket.resume()
+  }
+
+  end(lastWords?: Uint8Array): void {
+    const socket = this.#socket
+    if (lastWords === undefined) socket.end()
+    else socket.end(lastWords)
+    socket.removeAllListeners('data')
+    socket.resume() // let the end of the stream arrive, and with it `close`
+    const timer = setTimeout(() => socket.destroy(), LINGER_MS_MAX)
+    timer.unref()
+    socket.once('close', () => clearTimeout(timer))
+  }
+
+  close(): void {
+    this.#socket.destroySoon()
+  }
+
+  destroy(): void {
+    this.#socket.destroy()
+  }
+}
+
+const peerOf = (socket: Socket): string => `${socket.remoteAddress ?? '?'}:${socket.remotePort ?? 0}`
+
+export const nodeNetwork: Network = {
+  dial: (host, port) => new NodeConnection(connect({ host, port, noDelay: true }), `${host}:${port}`),
+  listen: ({ host, port, connectionLimit }, accept) => {
+    const server = createServer({ noDelay: true }, (socket) => accept(new NodeConnection(socket, peerOf(socket))))
+    server.maxConnections = connectionLimit
+    return listenOn(server, host, port)
+  },
+}
+
+function listenOn(server: Server, host: string, port: number): Promise<Listener> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (thrown) => reject(listenFailed(host, port, asError(thrown))))
+    server.listen({ host, port }, () => {
+      const address = server.address()
+      resolve({
+        port: typeof address === 'object' && address !== null ? address.port : port,
+        close: () => {
+          server.close()
+        },
+      })
+    })
+  })
+}
+
+function listenFailed(host: string, port: number, cause: Error): TravertineError {
+  const inUse = 'code' in cause && cause.code === 'EADDRINUSE'
+  return new TravertineError(
+    inUse ? 'PORT_IN_USE' : 'CONFIG_INVALID',
+    `Cannot listen on ${host}:${port}: ${cause.message}`,
+    {
+      where: { peer: `${host}:${port}` },
+      hint: inUse ? 'another process listens there; stop it, or choose another port' : 'check the host and the port',
+      cause,
+    },
+  )
+}
