@@ -1,5 +1,6 @@
 /** What a program says to run a node. Files and environment variables for it are config/'s. */
-import { TravertineError } from '../protocol/errors.ts'
+import { HOST_DEFAULT, PORT_DEFAULT, SEGMENTS_AHEAD_DEFAULT, SEGMENTS_AHEAD_LIMIT } from '../config/defaults.ts'
+import { type DEFECT_CODE, type ErrorCode, TravertineError } from '../protocol/errors.ts'
 
 export interface NodeConfig {
   /** Data directory, made by `initNode`. */
@@ -14,16 +15,10 @@ export interface NodeConfig {
   readonly onLog?: (line: LogLine) => void
 }
 
-export interface LogLine {
-  readonly level: 'info' | 'warn' | 'error'
-  readonly text: string
-  /** Error code: the heading of the runbook section to read. */
-  readonly code?: string
-}
-
-export const PORT_DEFAULT = 7400
-export const HOST_DEFAULT = '127.0.0.1'
-export const SEGMENTS_AHEAD_DEFAULT = 2
+/** Whatever is `warn` or above wants somebody to act: its code is the heading of the section of docs/RUNBOOK.md to read. */
+export type LogLine =
+  | { readonly level: 'info'; readonly text: string; readonly code?: undefined }
+  | { readonly level: 'warn' | 'error'; readonly text: string; readonly code: ErrorCode | typeof DEFECT_CODE }
 
 export type FullConfig = Required<NodeConfig>
 
@@ -43,8 +38,8 @@ export function fullConfig(config: NodeConfig): FullConfig {
   if (full.directory === '') throw invalid('directory', '""', 'a path')
   if (!Number.isInteger(full.port) || full.port < 0 || full.port > 65_535)
     throw invalid('port', full.port, '0 to 65535')
-  if (!Number.isInteger(full.segmentsAhead) || full.segmentsAhead < 1 || full.segmentsAhead > 1024)
-    throw invalid('segmentsAhead', full.segmentsAhead, '1 to 1024')
+  if (!Number.isInteger(full.segmentsAhead) || full.segmentsAhead < 1 || full.segmentsAhead > SEGMENTS_AHEAD_LIMIT)
+    throw invalid('segmentsAhead', full.segmentsAhead, `1 to ${SEGMENTS_AHEAD_LIMIT}`)
   return full
 }
 

@@ -4,7 +4,7 @@
  * Where effects are executed the contract is: an effect that names durable state (`adopt`) is finished before its event
  * goes back to the core, so nothing that a core sends can promise more than the disk holds.
  */
-import { asError, fromWireError, TravertineError } from '../protocol/errors.ts'
+import { asError, DEFECT_CODE, type ErrorCode, fromWireError, TravertineError } from '../protocol/errors.ts'
 import { Board, boardShape, createBoard } from '../wal/board.ts'
 import { encodePolicy } from '../wal/durability.ts'
 import type { Manifest } from '../wal/manifest.ts'
@@ -91,9 +91,8 @@ export class RunningNode {
     this.#watch.check()
     const { divergentBytes } = this.#log
     if (divergentBytes > 0)
-      this.#say('info', `${divergentBytes} bytes of epochs that were never answered are kept in divergent/`)
+      this.#say(`${divergentBytes} bytes of epochs that were never answered are kept in divergent/`)
     this.#say(
-      'info',
       `${this.#manifest.role} listens on ${this.#config.host}:${this.port}, log channels on ${this.logPorts.join(', ')}`,
     )
   }
@@ -156,8 +155,8 @@ export class RunningNode {
       freeBytes: () => this.#pool.run('freeBytes', { directory: this.#config.directory }),
       onChange: (low, free) => {
         this.#threads.sendAll({ type: 'diskLow', low })
-        if (low) this.#say('warn', `new sessions are refused: ${free} bytes are free on the disk`, 'DISK_LOW')
-        else this.#say('info', `new sessions are accepted again: ${free} bytes are free on the disk`)
+        if (low) this.#alarm('warn', 'DISK_LOW', `new sessions are refused: ${free} bytes are free on the disk`)
+        else this.#say(`new sessions are accepted again: ${free} bytes are free on the disk`)
       },
       onError: (error) => this.#fail(asError(error)),
     })
@@ -231,7 +230,7 @@ export class RunningNode {
         void this.#stop(undefined)
         return undefined
       case 'log':
-        return this.#say(effect.level, effect.text, effect.code)
+        return effect.level === 'info' ? this.#say(effect.text) : this.#alarm(effect.level, effect.code, effect.text)
     }
   }
 
@@ -246,10 +245,10 @@ export class RunningNode {
       if (cut > 0) {
         this.#whole.restart(history.at(-1)?.baseEpoch ?? 0n)
         this.#publishWhole()
-        this.#say(
+        this.#alarm(
           'warn',
-          `${cut} bytes that are not in the master's history were cut off and kept in divergent/`,
           'HISTORY_DIVERGED',
+          `${cut} bytes that are not in the master's history were cut off and kept in divergent/`,
         )
       }
       adopted.resume.forEach((position, channel) => {
@@ -312,7 +311,7 @@ export class RunningNode {
     work.catch((thrown: unknown) => {
       if (this.#stopping !== undefined) return // the pool ends with the node; a job that it cut off is repeated at the next start
       if (!(thrown instanceof TravertineError)) this.#fail(asError(thrown))
-      else this.#say('warn', thrown.describe(), thrown.code)
+      else this.#alarm('warn', thrown.code, thrown.describe())
     })
   }
 
@@ -366,8 +365,8 @@ export class RunningNode {
   }
 
   #fail(error: Error): void {
-    const code = error instanceof TravertineError ? error.code : undefined
-    this.#say('error', error instanceof TravertineError ? error.describe() : (error.stack ?? error.message), code)
+    if (error instanceof TravertineError) this.#alarm('error', error.code, error.describe())
+    else this.#alarm('error', DEFECT_CODE, error.stack ?? error.message)
     void this.#stop(error)
   }
 
@@ -385,7 +384,12 @@ export class RunningNode {
     else this.#settle.reject(error)
   }
 
-  #say(level: 'info' | 'warn' | 'error', text: string, code?: string): void {
-    this.#config.onLog(code === undefined ? { level, text } : { level, text, code })
+  #say(text: string): void {
+    this.#config.onLog({ level: 'info', text })
+  }
+
+  /** Somebody has to act. */
+  #alarm(level: 'warn' | 'error', code: ErrorCode | typeof DEFECT_CODE, text: string): void {
+    this.#config.onLog({ level, text, code })
   }
 }

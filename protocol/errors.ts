@@ -74,9 +74,13 @@ export const ERROR_CODES = {
   INPUT_UNREADABLE: [102, false],
   HISTORIES_DIFFER: [103, false],
   INTERRUPTED: [104, true],
+  RESTART_NEEDED: [105, false],
 } as const satisfies Record<string, readonly [number, boolean]>
 
 export type ErrorCode = keyof typeof ERROR_CODES
+
+/** Where a code is wanted and the error is none of the list: a defect of ours. */
+export const DEFECT_CODE = 'INTERNAL'
 
 /** Where it happened. Only what is known is present. */
 export interface ErrorPlace {

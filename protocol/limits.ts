@@ -90,6 +90,8 @@ export const CLIENT_DEADLINE_MS_DEFAULT = 30_000
 export const IDLE_MARK_MS = 200
 /** Entries of the term history that are kept and exchanged. */
 export const TERM_HISTORY_LIMIT = 1_000
+/** A configuration file: all settings with long comments take a tenth. */
+export const CONFIG_BYTES_LIMIT = 64 * KIB
 export const ERROR_HINT_CHARS_LIMIT = 500
 /** Each text of an error on the wire. A place has at most seven, of three bytes per character: a reply holds them all. */
 export const ERROR_TEXT_CHARS_LIMIT = 2_000

@@ -97,6 +97,7 @@ const EXIT_CODE_OF: Readonly<Record<ErrorCode, ExitCode>> = {
   INPUT_UNREADABLE: ExitCode.INPUT,
   HISTORIES_DIFFER: ExitCode.LOG,
   INTERRUPTED: ExitCode.INTERRUPTED,
+  RESTART_NEEDED: ExitCode.USAGE,
 }
 
 export interface StopReason {

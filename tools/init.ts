@@ -5,8 +5,8 @@
  */
 import { resolve } from 'node:path'
 import { type Command, Option } from 'commander'
+import { HOST_DEFAULT, PORT_DEFAULT } from '../config/defaults.ts'
 import { initNode } from '../daemon/node.ts'
-import { HOST_DEFAULT, PORT_DEFAULT } from '../daemon/node-config.ts'
 import {
   CHANNEL_COUNT_LIMIT,
   SEGMENT_BYTES_DEFAULT,

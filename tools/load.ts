@@ -7,7 +7,7 @@
  */
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { type Client, ClientError, connect, type Level } from '../client/client.ts'
-import { HOST_DEFAULT, PORT_DEFAULT } from '../daemon/node-config.ts'
+import { HOST_DEFAULT, PORT_DEFAULT } from '../config/defaults.ts'
 import { TravertineError } from '../protocol/errors.ts'
 import { CHANNEL_COUNT_LIMIT, SESSION_ENTRIES_LIMIT } from '../protocol/limits.ts'
 import { newCommand, path, wholeNumber } from './command-line.ts'

@@ -5,8 +5,8 @@
  */
 import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
+import { HOST_DEFAULT } from '../config/defaults.ts'
 import { initNode } from '../daemon/node.ts'
-import { HOST_DEFAULT } from '../daemon/node-config.ts'
 import { TravertineError } from '../protocol/errors.ts'
 import { MIB } from '../protocol/limits.ts'
 import { NodeProcess } from './node-process.ts'

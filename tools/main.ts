@@ -9,6 +9,7 @@ import { readFileSync } from 'node:fs'
 import { type Command, CommanderError } from 'commander'
 import { TravertineError } from '../protocol/errors.ts'
 import { exitCodesText, quietCommand } from './command-line.ts'
+import { configCommand } from './config.ts'
 import { EXIT_CODE_MEANINGS, ExitCode, exitCodeOf } from './exit-codes.ts'
 import { initCommand } from './init.ts'
 import { inspectCommand } from './inspect.ts'
@@ -31,8 +32,8 @@ Example, a master and a replica on this machine with real data in them:
 
 ${exitCodesText(allExitCodes())}`,
     )
-  for (const command of [initCommand(), runCommand(), upCommand(), loadCommand(), inspectCommand(), verifyCommand()])
-    program.addCommand(command)
+  const commands = [initCommand, runCommand, upCommand, loadCommand, inspectCommand, verifyCommand, configCommand]
+  for (const make of commands) program.addCommand(make())
   return program
 }
 

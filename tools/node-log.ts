@@ -4,20 +4,38 @@
  *   2026-01-31T09:15:00.123Z warn  DISK_LOW: new sessions are refused: 1048576 bytes are free on the disk
  *   {"level":"warn","time":"2026-01-31T09:15:00.123Z","pid":4711,"code":"DISK_LOW","text":"new sessions ..."}
  *
- * A line of `warn` or above carries the code whose section in docs/ERRORS.md says what to do.
+ * A line of `warn` or above wants somebody to act: it carries the code whose section in docs/RUNBOOK.md says how.
+ * Form and level may change while the node runs.
  */
 import { pino } from 'pino'
+import { LOG_LEVELS, type LogFormat, type LogLevel } from '../config/defaults.ts'
 import type { LogLine } from '../daemon/node.ts'
 import { coloursOf } from './output.ts'
 
-export const LOG_FORMATS = ['pretty', 'json'] as const
-export type LogFormat = (typeof LOG_FORMATS)[number]
-
-export function nodeLog(format: LogFormat): (line: LogLine) => void {
-  return format === 'json' ? jsonLog() : prettyLog()
+export interface LogSettings {
+  readonly format: LogFormat
+  readonly level: LogLevel
 }
 
-function jsonLog(): (line: LogLine) => void {
+export class NodeLog {
+  #settings: LogSettings
+  readonly #write: Readonly<Record<LogFormat, (line: LogLine) => void>> = { json: jsonWriter(), pretty: prettyWriter() }
+
+  constructor(settings: LogSettings) {
+    this.#settings = settings
+  }
+
+  set(settings: LogSettings): void {
+    this.#settings = settings
+  }
+
+  readonly write = (line: LogLine): void => {
+    const { format, level } = this.#settings
+    if (LOG_LEVELS.indexOf(line.level) >= LOG_LEVELS.indexOf(level)) this.#write[format](line)
+  }
+}
+
+function jsonWriter(): (line: LogLine) => void {
   const log = pino(
     {
       base: { pid: process.pid },
@@ -30,7 +48,7 @@ function jsonLog(): (line: LogLine) => void {
   return ({ level, text, code }) => log[level](code === undefined ? {} : { code }, text)
 }
 
-function prettyLog(): (line: LogLine) => void {
+function prettyWriter(): (line: LogLine) => void {
   const colours = coloursOf(process.stderr)
   const paint = { info: colours.cyan, warn: colours.yellow, error: colours.red }
   return ({ level, text, code }) => {

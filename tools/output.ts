@@ -9,7 +9,7 @@
  */
 import { once } from 'node:events'
 import picocolors from 'picocolors'
-import { asError, TravertineError, toWireError, type WireError } from '../protocol/errors.ts'
+import { asError, DEFECT_CODE, TravertineError, toWireError, type WireError } from '../protocol/errors.ts'
 import { ExitCode } from './exit-codes.ts'
 
 export type Colours = ReturnType<typeof picocolors.createColors>
@@ -97,7 +97,7 @@ export function errorJson(thrown: unknown): { readonly ok: false; readonly error
   return {
     ok: false,
     error: {
-      code: 'INTERNAL',
+      code: DEFECT_CODE,
       message: asError(thrown).message,
       hint: 'report this, with the text on stderr',
       where: {},

@@ -2,26 +2,35 @@
  * `travertine run`: one node in this process, until a signal ends it or it has to stop by itself.
  *
  * Never creates anything: a directory without a manifest is refused. stdout gets one line, when the node listens; the
- * log goes to stderr.
+ * log goes to stderr. Settings come from the command line, the environment and a file, in this order of precedence.
  *
  * The end: SIGTERM and SIGINT drain (sessions under way are answered) and close, within a limit; a second one ends the
- * process at once. SIGHUP is ignored, there is nothing to read again. A node that stops by itself ends the process
- * with its error.
+ * process at once. SIGHUP reads the settings again. A node that stops by itself ends the process with its error.
  */
 import { type Command, Option } from 'commander'
+import {
+  HOST_DEFAULT,
+  LOG_FORMATS,
+  LOG_LEVELS,
+  type LogFormat,
+  type LogLevel,
+  PORT_DEFAULT,
+  SEGMENTS_AHEAD_DEFAULT,
+  SEGMENTS_AHEAD_LIMIT,
+} from '../config/defaults.ts'
 import { startNode, type TravertineNode } from '../daemon/node.ts'
-import { HOST_DEFAULT, PORT_DEFAULT, SEGMENTS_AHEAD_DEFAULT } from '../daemon/node-config.ts'
 import { newCommand, path, wholeNumber } from './command-line.ts'
 import { ExitCode } from './exit-codes.ts'
-import { LOG_FORMATS, type LogFormat, nodeLog } from './node-log.ts'
 import { ignoreBrokenPipe, printJson, printLine } from './output.ts'
 import { StopRequest } from './stop-request.ts'
 
-interface Options {
-  readonly host: string
-  readonly port: number
-  readonly segmentsAhead: number
-  readonly logFormat: LogFormat
+export interface RunOptions {
+  readonly config?: string
+  readonly host?: string
+  readonly port?: number
+  readonly segmentsAhead?: number
+  readonly logFormat?: LogFormat
+  readonly logLevel?: LogLevel
   readonly stopWithStdin?: boolean
   readonly json?: boolean
 }
@@ -45,8 +54,13 @@ export function runCommand(): Command {
     description:
       'Runs the node whose data directory was made by `travertine init`; never creates one. Prints one line when it ' +
       'listens, logs to stderr, and stays until SIGTERM or Ctrl-C: then it answers what is under way, closes, and ' +
-      'ends with 0. A second signal ends it at once.',
-    examples: ['travertine run /data/a', 'travertine run /data/b --host 10.0.0.2 --port 7500 --log-format json'],
+      'ends with 0. A second signal ends it at once. Settings come from the options, then the environment, then the ' +
+      'file of --config, then the defaults; see `travertine config explain`. SIGHUP reads them again.',
+    examples: [
+      'travertine run /data/a',
+      'travertine run /data/b --host 10.0.0.2 --port 7500 --log-format json',
+      'travertine run --config /etc/travertine/master.toml',
+    ],
     exitCodes: [
       ExitCode.DIRECTORY,
       ExitCode.LOG,
@@ -56,37 +70,40 @@ export function runCommand(): Command {
       ExitCode.TERMINATED,
     ],
   })
-    .argument('<directory>', 'data directory', path)
-    .option('--host <address>', 'address to listen on', HOST_DEFAULT)
+    .argument('[directory]', 'data directory; needed unless the settings name it', path)
+    .option('--config <file>', 'file of settings, TOML', path)
+    .option('--host <address>', `address to listen on (default: ${HOST_DEFAULT})`)
     .option(
       '--port <number>',
-      'port of the control channel; log channel k listens on port + 1 + k. 0: free ports, see the line on stdout',
+      'port of the control channel; log channel k listens on port + 1 + k. 0: free ports, see the line on stdout ' +
+        `(default: ${PORT_DEFAULT})`,
       wholeNumber(0, 65_535),
-      PORT_DEFAULT,
     )
     .option(
       '--segments-ahead <number>',
-      'log files to keep prepared per channel; those above two are made only while it is quiet',
-      wholeNumber(1, 1024),
-      SEGMENTS_AHEAD_DEFAULT,
+      `files to keep prepared per channel (default: ${SEGMENTS_AHEAD_DEFAULT})`,
+      wholeNumber(1, SEGMENTS_AHEAD_LIMIT),
     )
-    .addOption(new Option('--log-format <format>', 'form of the log on stderr').choices(LOG_FORMATS).default('pretty'))
+    .addOption(new Option('--log-format <format>', 'form of the log on stderr (default: pretty)').choices(LOG_FORMATS))
+    .addOption(new Option('--log-level <level>', 'least level that is written (default: info)').choices(LOG_LEVELS))
     .option('--stop-with-stdin', 'stop, as at SIGTERM, when stdin ends: whoever started the node has gone')
     .action(run)
 }
 
-async function run(directory: string, options: Options): Promise<void> {
-  const { host, port, segmentsAhead, logFormat, stopWithStdin } = options
-  const onLog = nodeLog(logFormat)
-  const say = (text: string): void => onLog({ level: 'info', text })
+async function run(directory: string | undefined, options: RunOptions): Promise<void> {
+  // loaded here: the schema is a large package, and the other commands start without it
+  const { NodeSettings } = await import('./node-settings.ts')
+  const settings = new NodeSettings(directory, options)
+  const { log } = settings
+  const say = (text: string): void => log.write({ level: 'info', text })
   ignoreBrokenPipe() // a node goes on, whoever has stopped reading its log
   const stop = new StopRequest({
-    withStdin: stopWithStdin === true,
-    hangUp: () => say('SIGHUP is ignored: there is nothing to read again'),
+    withStdin: options.stopWithStdin === true,
+    hangUp: () => settings.reload(),
     beforeExit: () => say('stops at once, without draining: the next start recovers'),
   })
   // until it listens nothing was promised to anybody: stopping is just leaving
-  const node = await stop.during(startNode({ directory, host, port, segmentsAhead, onLog }), 'start the node')
+  const node = await stop.during(startNode({ ...settings.node, onLog: log.write }), 'start the node')
   announce(node, options.json === true)
   const reason = await Promise.race([stop.requested, node.closed])
   if (reason === undefined) return

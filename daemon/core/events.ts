@@ -7,7 +7,7 @@
  */
 
 import type { Message } from '../../protocol/control-message.ts'
-import type { TravertineError, WireError } from '../../protocol/errors.ts'
+import type { ErrorCode, TravertineError, WireError } from '../../protocol/errors.ts'
 import type { KnownTerms, TermHistory } from '../../wal/term-history.ts'
 
 export type ConnectionId = number
@@ -75,7 +75,8 @@ export type Effect =
   | { readonly type: 'groupCommit'; readonly epoch: bigint }
   | { readonly type: 'drain' }
   | { readonly type: 'stop' }
-  | { readonly type: 'log'; readonly level: 'info' | 'warn'; readonly text: string; readonly code?: string }
+  | { readonly type: 'log'; readonly level: 'info'; readonly text: string }
+  | { readonly type: 'log'; readonly level: 'warn'; readonly text: string; readonly code: ErrorCode }
 
 /** A node of either role. `step` is synchronous, deterministic and does no IO. */
 export interface Core {

@@ -1,0 +1,81 @@
+/**
+ * Every setting of a node: one schema, from which come the check of a file, `config explain`, the names of environment
+ * variables, docs/CONFIGURATION.md and the types. A setting that is not in here does not exist.
+ *
+ * A setting has a unit, a default, a range and one sentence. Adding one is adding a line; a section is a table of TOML.
+ * Cluster state (role, members, policy) is not in here: it lies in the data directory and is changed by commands.
+ */
+import { z } from 'zod'
+import {
+  HOST_DEFAULT,
+  LOG_FORMATS,
+  LOG_LEVELS,
+  PORT_DEFAULT,
+  SEGMENTS_AHEAD_DEFAULT,
+  SEGMENTS_AHEAD_LIMIT,
+} from './defaults.ts'
+
+export interface SettingFacts {
+  /** What a number or text is one of: `port`, `files`. */
+  readonly unit: string
+  /** One sentence. */
+  readonly text: string
+  /** Does SIGHUP change it in a running node? */
+  readonly reload: boolean
+  /** Where the default follows from other settings, or there is none. */
+  readonly defaultText?: string
+}
+
+/** Longest path and longest name of a host that systems take. */
+const PATH_CHARS_LIMIT = 4096
+const HOST_CHARS_LIMIT = 253
+const PORT_LIMIT = 65_535
+
+export const SETTING_FACTS = z.registry<SettingFacts>()
+
+const host = (): z.ZodString => z.string().min(1).max(HOST_CHARS_LIMIT)
+const port = (): z.ZodInt => z.int().min(0).max(PORT_LIMIT)
+
+export const CONFIG_SCHEMA = z.strictObject({
+  node: z.strictObject({
+    directory: z.string().min(1).max(PATH_CHARS_LIMIT).optional().register(SETTING_FACTS, {
+      unit: 'path',
+      defaultText: 'none: must be given',
+      text: 'Data directory, made by `travertine init`.',
+      reload: false,
+    }),
+  }),
+  listen: z.strictObject({
+    host: host().default(HOST_DEFAULT).register(SETTING_FACTS, {
+      unit: 'address',
+      text: 'Address on which control and log channels listen; the default is reached from this machine only.',
+      reload: false,
+    }),
+    port: port().default(PORT_DEFAULT).register(SETTING_FACTS, {
+      unit: 'port',
+      text: 'Port of the control channel; log channel k listens on port + 1 + k; 0 lets the system choose all ports.',
+      reload: false,
+    }),
+  }),
+  wal: z.strictObject({
+    segmentsAhead: z.int().min(1).max(SEGMENTS_AHEAD_LIMIT).default(SEGMENTS_AHEAD_DEFAULT).register(SETTING_FACTS, {
+      unit: 'files',
+      text: 'Segment files of the log that are kept prepared per channel, so that commits do not wait for the disk to allocate.',
+      reload: false,
+    }),
+  }),
+  log: z.strictObject({
+    format: z.enum(LOG_FORMATS).default('pretty').register(SETTING_FACTS, {
+      unit: 'choice',
+      text: 'Form of the log on stderr: lines for people, or one JSON object per line.',
+      reload: true,
+    }),
+    level: z.enum(LOG_LEVELS).default('info').register(SETTING_FACTS, {
+      unit: 'choice',
+      text: 'Least level of the lines that are written; whatever is warn or above wants somebody to act.',
+      reload: true,
+    }),
+  }),
+})
+
+export type Config = z.output<typeof CONFIG_SCHEMA>

@@ -1,0 +1,78 @@
+/**
+ * What `travertine run` runs with, and what of it changes while it runs (SIGHUP).
+ *
+ * The order of precedence is config/load-config.ts's; here are the names of the options, and the comparison of what is
+ * running with what the places say now. Settings that are wrong when they are read again change nothing.
+ */
+import { SETTINGS } from '../config/explain.ts'
+import { type ConfigSources, type LoadedConfig, loadConfig, settingValue } from '../config/load-config.ts'
+import type { NodeConfig } from '../daemon/node.ts'
+import { TravertineError } from '../protocol/errors.ts'
+import { NodeLog } from './node-log.ts'
+import type { RunOptions } from './run.ts'
+
+export class NodeSettings {
+  readonly log: NodeLog
+  readonly #sources: ConfigSources
+  #running: LoadedConfig['config']
+
+  /** @throws CONFIG_INVALID */
+  constructor(directory: string | undefined, options: RunOptions) {
+    this.#sources = sourcesOf(directory, options)
+    const { config, unknownVariables } = loadConfig(this.#sources)
+    this.#running = config
+    this.log = new NodeLog(config.log)
+    for (const name of unknownVariables) {
+      const text = `the environment variable ${name} is none of ours and has no effect`
+      this.log.write({ level: 'warn', code: 'CONFIG_INVALID', text })
+    }
+  }
+
+  /** @throws CONFIG_INVALID if nobody says which directory */
+  get node(): NodeConfig {
+    const { node, listen, wal } = this.#running
+    if (node.directory !== undefined) return { directory: node.directory, ...listen, ...wal }
+    throw new TravertineError('CONFIG_INVALID', 'Cannot run a node: found no data directory, expected one', {
+      where: { key: 'node.directory' },
+      hint: 'travertine run DIRECTORY, or node.directory in the file of --config',
+    })
+  }
+
+  /** Reads all places again, takes over what a running node can change, and says what became of the rest. */
+  reload(): void {
+    const say = (text: string): void => this.log.write({ level: 'info', text })
+    const alarm = (code: 'CONFIG_INVALID' | 'RESTART_NEEDED', text: string): void =>
+      this.log.write({ level: 'warn', code, text })
+    try {
+      const { config: wanted } = loadConfig(this.#sources)
+      const differing = SETTINGS.filter((one) => settingValue(this.#running, one) !== settingValue(wanted, one))
+      const texts = differing.map((setting) => {
+        const [from, to] = [this.#running, wanted].map((config) => String(settingValue(config, setting)))
+        return { setting, text: `${setting.key} is ${to} instead of ${from}` }
+      })
+      this.#running = { ...this.#running, log: wanted.log }
+      this.log.set(wanted.log)
+      for (const { setting, text } of texts) if (setting.reload) say(`SIGHUP: ${text} from now on`)
+      for (const { setting, text } of texts)
+        if (!setting.reload) alarm('RESTART_NEEDED', `SIGHUP: ${text} only after the node is started again`)
+      if (texts.length === 0) say('SIGHUP: the settings are as they were')
+    } catch (thrown) {
+      if (!(thrown instanceof TravertineError)) throw thrown
+      alarm('CONFIG_INVALID', `SIGHUP: all settings stay as they are. ${thrown.describe()}`)
+    }
+  }
+}
+
+/** What is written on the command line rules over everything else. */
+function sourcesOf(directory: string | undefined, options: RunOptions): ConfigSources {
+  const given: readonly (readonly [string, string, string | number | undefined])[] = [
+    ['node.directory', 'DIRECTORY', directory],
+    ['listen.host', '--host', options.host],
+    ['listen.port', '--port', options.port],
+    ['wal.segmentsAhead', '--segments-ahead', options.segmentsAhead],
+    ['log.format', '--log-format', options.logFormat],
+    ['log.level', '--log-level', options.logLevel],
+  ]
+  const values = given.flatMap(([key, name, value]) => (value === undefined ? [] : [[key, { name, value }] as const]))
+  return { file: options.config, environment: process.env, options: Object.fromEntries(values) }
+}
