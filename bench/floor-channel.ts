@@ -55,7 +55,8 @@ export class FloorChannel {
       if (handshake.push(chunk, 1).length === 0) return
       socket.off('data', onHandshake)
       socket.on('data', (data: Buffer) => this.#onData(socket, counter, data))
-      socket.write(encodeMessage({ type: 'log_open_ok', position: 0, sequence: 0, term: FLOOR_TERM }))
+      const newProducer = { sequence: 0, missing: [], lastEpoch: 0n, lastTerm: FLOOR_TERM, since: 0n }
+      socket.write(encodeMessage({ type: 'log_open_ok', position: 0, term: FLOOR_TERM, ...newProducer }))
       const rest = handshake.takeRest()
       if (rest.length > 0) this.#onData(socket, counter, rest)
     }

@@ -34,7 +34,7 @@ export async function openProducer(
   const { reply, ...opened } = await shakeHands(
     world,
     address,
-    { type: 'log_open', version, session, secret, channel, producer: id },
+    { type: 'log_open', version, session, secret, channel, producer: id, sent: 0, answered: 0, since: 0n },
     'log_open_ok',
     limits,
   )

@@ -6,10 +6,9 @@
  * (a newer peer may send more); a missing or wrong one is MESSAGE_MALFORMED with its name.
  */
 import { Packr } from 'msgpackr'
-import { assertNever } from './assert.ts'
-import { type ErrorPlace, isWireError, TravertineError, type WireError } from './errors.ts'
-import { isUuid } from './ids.ts'
-import { CHANNEL_COUNT_LIMIT, CONTROL_MESSAGE_BYTES_LIMIT, TERM_HISTORY_LIMIT } from './limits.ts'
+import { type ErrorPlace, TravertineError, type WireError } from './errors.ts'
+import { CONTROL_MESSAGE_BYTES_LIMIT } from './limits.ts'
+import { type FieldKind, isMap, matches, normalise } from './message-field.ts'
 
 /** Levels of this protocol that this program speaks. Neighbours N and N-1 work together. */
 export const PROTOCOL_VERSION_MIN = 1
@@ -27,6 +26,9 @@ export interface WireHistoryEntry extends WireTerm {
   readonly baseEpoch: bigint
   readonly starts: readonly number[]
 }
+
+/** Sequences `from` to `to`, both included. */
+export type WireRange = readonly [from: number, to: number]
 
 export interface Messages {
   /** client -> node: what are you, and may I write? clusterId '' means "any" */
@@ -84,30 +86,38 @@ export interface Messages {
   auth_proof: { proof: Uint8Array }
   status_ok: { status: Readonly<Record<string, unknown>> }
   error: { error: WireError }
-  /** first message on a log connection; producer is 0 on a replication session */
-  log_open: { version: number; session: bigint; secret: Uint8Array; channel: number; producer: bigint }
-  /** position: where the first frame must stand (replication); sequence: last one known of the producer (clients) */
-  log_open_ok: { position: number; sequence: number; term: WireTerm }
+  /** first message on a log connection; the fields of the producer are 0 on a replication session (REP-61) */
+  log_open: {
+    version: number
+    session: bigint
+    secret: Uint8Array
+    channel: number
+    producer: bigint
+    /** Highest sequence of this producer that was ever handed to a socket; 0: a new producer. */
+    sent: number
+    /** Every session up to this one is answered: nobody asks for it any more. */
+    answered: number
+    /** `since` of the last log_open_ok of this producer; 0: it has never had one. */
+    since: bigint
+  }
+  log_open_ok: {
+    /** Where the first frame must stand (replication). */
+    position: number
+    /** Last session of the producer that stands in the log; 0: none. */
+    sequence: number
+    term: WireTerm
+    /** Sessions above `answered` and below `sequence` that do not stand in the log, and never will. */
+    missing: readonly WireRange[]
+    /** Epoch and term of session `sequence`. */
+    lastEpoch: bigint
+    lastTerm: WireTerm
+    /** No session of the producer is in this epoch or an earlier one; handed back at the next log_open (REP-64). */
+    since: bigint
+  }
 }
 
 export type MessageType = keyof Messages
 export type Message<T extends MessageType = MessageType> = { [K in T]: { readonly type: K } & Readonly<Messages[K]> }[T]
-
-type FieldKind =
-  | 'u32'
-  | 'u53'
-  | 'u64'
-  | 'text'
-  | 'uuid'
-  | 'uuid?'
-  | 'bytes'
-  | 'proof'
-  | 'u53[]'
-  | 'port[]'
-  | 'term'
-  | 'history'
-  | 'error'
-  | 'map'
 
 /** type -> field -> kind, in the order of the specification. */
 export const MESSAGE_FIELDS: { readonly [T in MessageType]: Readonly<Record<keyof Messages[T] & string, FieldKind>> } =
@@ -157,17 +167,28 @@ export const MESSAGE_FIELDS: { readonly [T in MessageType]: Readonly<Record<keyo
     auth_proof: { proof: 'proof' },
     status_ok: { status: 'map' },
     error: { error: 'error' },
-    log_open: { version: 'u32', session: 'u64', secret: 'bytes', channel: 'u32', producer: 'u64' },
-    log_open_ok: { position: 'u53', sequence: 'u53', term: 'term' },
+    log_open: {
+      version: 'u32',
+      session: 'u64',
+      secret: 'bytes',
+      channel: 'u32',
+      producer: 'u64',
+      sent: 'u53',
+      answered: 'u53',
+      since: 'u64',
+    },
+    log_open_ok: {
+      position: 'u53',
+      sequence: 'u53',
+      term: 'term',
+      missing: 'range[]',
+      lastEpoch: 'u64',
+      lastTerm: 'term',
+      since: 'u64',
+    },
   }
 
-const TERM_FIELDS = { number: 'u64', nodeId: 'uuid', tag: 'u32' } as const
-const HISTORY_ENTRY_FIELDS = { ...TERM_FIELDS, firstEpoch: 'u64', baseEpoch: 'u64', starts: 'u53[]' } as const
-
 const packr = new Packr({ useRecords: false, mapsAsObjects: true, copyBuffers: true })
-export const SECRET_BYTES = 16
-/** HMAC-SHA-256. */
-const PROOF_BYTES = 32
 
 /** Length prefix and message in one buffer. */
 export function encodeMessage(message: Message): Buffer {
@@ -273,87 +294,12 @@ export function negotiateVersion(peer: { versionMin: number; versionMax: number 
   )
 }
 
-const isMap = (v: unknown): v is Record<string, unknown> =>
-  typeof v === 'object' && v !== null && !Array.isArray(v) && !(v instanceof Uint8Array)
-const isU53 = (v: unknown): boolean => Number.isSafeInteger(v) && (v as number) >= 0 // isSafeInteger implies number
-const isU64 = (v: unknown): boolean => typeof v === 'bigint' && v >= 0n && v < 1n << 64n
-const isU32 = (v: unknown): boolean => isU53(v) && (v as number) < 2 ** 32 // isU53 implies number
-
-/** msgpack has one integer: whatever width an encoder chose, u64 fields are bigints here and all others numbers. */
-function normalise(value: Record<string, unknown>, fields: Readonly<Record<string, FieldKind>>): void {
-  for (const [name, kind] of Object.entries(fields)) value[name] = normal(value[name], kind)
-}
-
-function normal(value: unknown, kind: FieldKind): unknown {
-  switch (kind) {
-    case 'u64':
-      return isU53(value) ? BigInt(value as number) : value // isU53 implies number
-    case 'u32':
-    case 'u53':
-      return typeof value === 'bigint' && value <= Number.MAX_SAFE_INTEGER ? Number(value) : value
-    case 'u53[]':
-    case 'port[]':
-      return Array.isArray(value) ? value.map((v) => normal(v, 'u53')) : value
-    case 'term':
-      if (isMap(value)) normalise(value, TERM_FIELDS)
-      return value
-    case 'history':
-      if (Array.isArray(value)) for (const entry of value) if (isMap(entry)) normalise(entry, HISTORY_ENTRY_FIELDS)
-      return value
-    default:
-      return value
-  }
-}
-
 function faultOf(message: Message): string | undefined {
   const value = message as unknown as Record<string, unknown> // read by name from the table
   for (const [name, kind] of Object.entries(MESSAGE_FIELDS[message.type])) {
     if (!matches(value[name], kind)) return `${name} as ${kind}`
   }
   return undefined
-}
-
-function matches(value: unknown, kind: FieldKind): boolean {
-  switch (kind) {
-    case 'u32':
-      return isU32(value)
-    case 'u53':
-      return isU53(value)
-    case 'u64':
-      return isU64(value)
-    case 'text':
-      return typeof value === 'string' && value.length <= 4096
-    case 'uuid':
-      return typeof value === 'string' && isUuid(value)
-    case 'uuid?':
-      return value === '' || (typeof value === 'string' && isUuid(value))
-    case 'bytes':
-      return value instanceof Uint8Array && value.length === SECRET_BYTES
-    case 'proof':
-      return value instanceof Uint8Array && value.length === PROOF_BYTES
-    case 'u53[]':
-      return Array.isArray(value) && value.length <= CHANNEL_COUNT_LIMIT && value.every(isU53)
-    case 'port[]':
-      return matches(value, 'u53[]') && (value as number[]).every((port) => port >= 1 && port <= 65_535) // u53[]: numbers
-    case 'term':
-      return hasFields(value, TERM_FIELDS) && value['tag'] !== 0
-    case 'history':
-      return (
-        Array.isArray(value) &&
-        value.length <= TERM_HISTORY_LIMIT &&
-        value.every((entry) => hasFields(entry, HISTORY_ENTRY_FIELDS) && entry['tag'] !== 0)
-      )
-    case 'error':
-      return isWireError(value)
-    case 'map':
-      return isMap(value)
-    default:
-      return assertNever(kind)
-  }
-}
-
-function hasFields(value: unknown, fields: Readonly<Record<string, FieldKind>>): value is Record<string, unknown> {
-  return isMap(value) && Object.entries(fields).every(([name, kind]) => matches(value[name], kind))
 }
 
 function malformed(type: string, expected: string, where: ErrorPlace): TravertineError {

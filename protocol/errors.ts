@@ -19,6 +19,7 @@ export const ERROR_CODES = {
   ENTRY_MALFORMED: [6, false],
   VERSION_ABOVE_EPOCH: [7, false],
   PRODUCER_SEQUENCE: [8, false],
+  PRODUCER_EXPIRED: [9, false],
   // sessions and handshakes
   PROTOCOL_VERSION_UNSUPPORTED: [20, false],
   CLUSTER_MISMATCH: [21, false],
@@ -68,6 +69,7 @@ export const ERROR_CODES = {
   CLIENT_CLOSED: [87, false],
   VALUE_INVALID: [88, false],
   WINDOW_FULL: [89, true],
+  SESSION_LOST: [90, false],
   // tools and configuration
   CONFIG_INVALID: [100, false],
   INPUT_INVALID: [101, false],

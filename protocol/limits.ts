@@ -59,6 +59,9 @@ export const CLIENT_REDIRECT_COUNT_LIMIT = 3
 /** Addresses given to one `connect`. */
 export const CLIENT_ADDRESS_COUNT_LIMIT = 64
 
+/** Ranges of missing sessions remembered per producer, and told in one log_open_ok; each costs a rejection or a loss. */
+export const PRODUCER_RANGE_COUNT_LIMIT = 32
+
 /** Epochs that may be closed and not yet STORED. More would let a stuck disk collect work without end. */
 export const EPOCH_BOUND = 64
 /** Slots of the participation ring; at least BOUND, so that no slot is reused while its epoch may still be sealed. */

@@ -4,9 +4,10 @@
  */
 import { randomBytes } from 'node:crypto'
 import { connect, createServer, type Server, type Socket } from 'node:net'
-import { encodeMessage, type Message, MessageReader, SECRET_BYTES } from '../../protocol/control-message.ts'
+import { encodeMessage, type Message, MessageReader } from '../../protocol/control-message.ts'
 import { asError, TravertineError, toWireError } from '../../protocol/errors.ts'
 import { CONNECTION_COUNT_LIMIT, HANDSHAKE_MS_MAX, UNREAD_BYTES_LIMIT } from '../../protocol/limits.ts'
+import { SECRET_BYTES } from '../../protocol/message-field.ts'
 import type { ConnectionId, Event } from '../core/events.ts'
 import { endSocket, listenOn, peerOf } from './log-listener.ts'
 

@@ -157,7 +157,18 @@ export class MasterChannel implements Downstream {
     })
     this.#links.add(link)
     if (this.#paused) link.pause()
-    socket.write(encodeMessage({ type: 'log_open_ok', position: 0, sequence: 0, term }))
+    socket.write(
+      encodeMessage({
+        type: 'log_open_ok',
+        position: 0,
+        sequence: 0,
+        term,
+        missing: [],
+        lastEpoch: 0n,
+        lastTerm: term,
+        since: 0n,
+      }),
+    )
     if (rest.length > 0) link.receive(rest)
   }
 

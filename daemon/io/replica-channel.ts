@@ -101,7 +101,9 @@ export class ReplicaChannel {
       release()
       if (this.#link === link) this.#link = undefined
     })
-    socket.write(encodeMessage({ type: 'log_open_ok', position: this.#log.receivedPosition, sequence: 0, term }))
+    const position = this.#log.receivedPosition
+    const noProducer = { sequence: 0, missing: [], lastEpoch: 0n, lastTerm: term, since: 0n }
+    socket.write(encodeMessage({ type: 'log_open_ok', position, term, ...noProducer }))
     if (rest.length > 0) this.#receive(link, rest)
   }
 

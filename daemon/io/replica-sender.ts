@@ -94,6 +94,9 @@ export class ReplicaSender {
           secret,
           channel,
           producer: 0n,
+          sent: 0,
+          answered: 0,
+          since: 0n,
         }),
       )
     })

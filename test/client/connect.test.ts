@@ -4,6 +4,7 @@
 import { createServer } from 'node:net'
 import t from 'tap'
 import { connect } from '../../client/client.ts'
+import type { Message } from '../../protocol/control-message.ts'
 import { CLIENT_REDIRECT_COUNT_LIMIT } from '../../protocol/limits.ts'
 import { expectError } from './expect-error.ts'
 import { CLUSTER, FakeNode, NODE, notMaster, TERM } from './fake-node.ts'
@@ -173,7 +174,7 @@ t.test('opening a channel', async (t) => {
 t.test('a channel that cannot be opened leaves nothing behind', async (t) => {
   const answers = {
     MESSAGE_UNEXPECTED: () => ({ type: 'heartbeat_ok', sequence: 1 }) as const,
-    TERM_STALE: () => ({ type: 'log_open_ok', position: 0, sequence: 0, term: { ...TERM, tag: 100 } }) as const,
+    TERM_STALE: (normal: Message<'log_open_ok'>) => ({ ...normal, term: { ...TERM, tag: 100 } }),
     CONNECT_FAILED: () => 'cut' as const,
     DEADLINE_EXCEEDED: () => 'silence' as const,
     MESSAGE_TOO_LARGE: () => Buffer.alloc(8),

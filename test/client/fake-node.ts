@@ -5,7 +5,7 @@
  * It decides nothing about durability: tests of what a real node promises are elsewhere.
  */
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
-import { encodeMessage, type Message, MessageReader, SECRET_BYTES } from '../../protocol/control-message.ts'
+import { encodeMessage, type Message, MessageReader } from '../../protocol/control-message.ts'
 import { decodeEntries, type LoggedEntry, walkBody } from '../../protocol/entry.ts'
 import { type ErrorCode, TravertineError, toWireError } from '../../protocol/errors.ts'
 import {
@@ -18,6 +18,7 @@ import {
 import { FrameReader } from '../../protocol/frame-reader.ts'
 import { channelId, clusterId } from '../../protocol/ids.ts'
 import { encodeErrorReply, encodeReply, ReplyType } from '../../protocol/log-reply.ts'
+import { SECRET_BYTES } from '../../protocol/message-field.ts'
 
 export const CLUSTER = clusterId('0a1b2c3d-4e5f-4607-8899-aabbccddeeff')
 export const NODE = '11111111-2222-4333-8444-555555555555'
@@ -167,7 +168,8 @@ export class FakeNode {
       const open = reader.push(chunk, 1)[0]
       if (open?.type !== 'log_open') return
       socket.off('data', onData)
-      const normal: Message<'log_open_ok'> = { type: 'log_open_ok', position: 0, sequence: 0, term: TERM }
+      const newProducer = { sequence: 0, missing: [], lastEpoch: 0n, lastTerm: TERM, since: 11n }
+      const normal: Message<'log_open_ok'> = { type: 'log_open_ok', position: 0, term: TERM, ...newProducer }
       greet(socket, this.#options.onLogOpen?.(normal, open) ?? normal)
       this.links.push(new FakeLink(this, socket, open, reader.takeRest()))
       this.changed()

@@ -49,7 +49,16 @@ export function buildMessage(type: string, args: Arguments): Message {
     case 'session_end':
       return { type, reason: 'a transcript says so' }
     case 'log_open_ok':
-      return { type, position: 0, sequence: 0, term: parseTerm('3A7') }
+      return {
+        type,
+        position: 0,
+        sequence: 0,
+        term: parseTerm('3A7'),
+        missing: [],
+        lastEpoch: 0n,
+        lastTerm: parseTerm('3A7'),
+        since: 0n,
+      }
     case 'error': {
       const code = args.word()
       return { type, error: { code, message: 'Cannot do it: a transcript says so', hint: '', where: {} } }

@@ -90,7 +90,8 @@ export class ChannelHarness {
     subscribe('net.server.socket', onSocket)
     const connection = new RawConnection(this.#port)
     const producer = ++this.#producers
-    connection.send({ type: 'log_open', version: 1, session: 1n, secret: SECRET, channel: 0, producer })
+    const newProducer = { producer, sent: 0, answered: 0, since: 0n }
+    connection.send({ type: 'log_open', version: 1, session: 1n, secret: SECRET, channel: 0, ...newProducer })
     const answer = await connection.next()
     unsubscribe('net.server.socket', onSocket)
     if (answer?.type !== 'log_open_ok') throw new Error(`log_open was answered with ${answer?.type}`)

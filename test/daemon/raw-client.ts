@@ -98,7 +98,17 @@ export class RawClient {
 
   logOpen(channel: number): Message<'log_open'> {
     const { session, secret } = this.hello
-    return { type: 'log_open', version: 1, session, secret, channel, producer: ++this.#producers }
+    return {
+      type: 'log_open',
+      version: 1,
+      session,
+      secret,
+      channel,
+      producer: ++this.#producers,
+      sent: 0,
+      answered: 0,
+      since: 0n,
+    }
   }
 
   async open(channel: number): Promise<RawLink> {

@@ -12,9 +12,9 @@ import {
   negotiateVersion,
   PROTOCOL_VERSION_MAX,
   PROTOCOL_VERSION_MIN,
-  SECRET_BYTES,
 } from '../../protocol/control-message.ts'
-import { CONTROL_MESSAGE_BYTES_LIMIT, TERM_HISTORY_LIMIT } from '../../protocol/limits.ts'
+import { CONTROL_MESSAGE_BYTES_LIMIT, PRODUCER_RANGE_COUNT_LIMIT, TERM_HISTORY_LIMIT } from '../../protocol/limits.ts'
+import { SECRET_BYTES } from '../../protocol/message-field.ts'
 import { codeOf, flips, prefixes, valueOrCode } from './damage.ts'
 import { fromPlain, vectorsOfType } from './golden-file.ts'
 
@@ -22,6 +22,8 @@ const vectors = vectorsOfType('message')
 const objects = vectors.map((v) => fromPlain(v.object) as Record<string, unknown> & { type: MessageType }) // by their type
 const packr = new Packr({ useRecords: false })
 const decodeObject = (object: unknown): Message => decodeMessage(Buffer.from(packr.pack(object)))
+/** So many missing sessions, each with one that is there behind it. */
+const ranges = (count: number): number[][] => Array.from({ length: count }, (_, i) => [2 * i + 1, 2 * i + 1])
 const firstOf = (type: MessageType): Record<string, unknown> => objects.find((o) => o.type === type)!
 
 t.test('REP-10: messages come out whole however the stream is cut', (t) => {
@@ -131,7 +133,7 @@ t.test('REP-11 REP-12: each field that is missing or of a wrong kind is refused 
         const allowed =
           (kind === 'text' && value === 'x') ||
           (kind === 'map' && value?.constructor === Object) ||
-          (['u53[]', 'port[]', 'history'].includes(kind) && Array.isArray(value) && value.length === 0)
+          (['u53[]', 'port[]', 'range[]', 'history'].includes(kind) && Array.isArray(value) && value.length === 0)
         if (allowed) continue
         if (kind === 'map' && value instanceof Date) continue // msgpack has no word for "plain": it is shown, not used
         refused++
@@ -174,6 +176,51 @@ t.test('REP-11: limits of the kinds', (t) => {
     ['log_open_ok', 'term', { ...term, tag: 0 }, false],
     ['log_open_ok', 'term', { ...term, tag: 2 ** 32 }, false],
     ['log_open_ok', 'term', { ...term, nodeId: '' }, false],
+    ['log_open_ok', 'missing', ranges(PRODUCER_RANGE_COUNT_LIMIT), true],
+    ['log_open_ok', 'missing', ranges(PRODUCER_RANGE_COUNT_LIMIT + 1), false],
+    ['log_open_ok', 'missing', [[1, 2 ** 53 - 1]], true],
+    ['log_open_ok', 'missing', [[0, 1]], false],
+    ['log_open_ok', 'missing', [[2, 1]], false],
+    ['log_open_ok', 'missing', [[1]], false],
+    ['log_open_ok', 'missing', [[1, 2, 3]], false],
+    ['log_open_ok', 'missing', [[1, 2 ** 53]], false],
+    ['log_open_ok', 'missing', [1, 2], false],
+    [
+      'log_open_ok',
+      'missing',
+      [
+        [1, 2],
+        [2, 3],
+      ],
+      false,
+    ],
+    [
+      'log_open_ok',
+      'missing',
+      [
+        [1, 2],
+        [3, 4],
+      ],
+      false,
+    ],
+    [
+      'log_open_ok',
+      'missing',
+      [
+        [1, 2],
+        [4, 4],
+      ],
+      true,
+    ],
+    [
+      'log_open_ok',
+      'missing',
+      [
+        [4, 4],
+        [1, 2],
+      ],
+      false,
+    ],
     ['error', 'error', { code: 'X', message: '', hint: '', where: { a: 'b', c: 1, d: 1n } }, true],
     ['error', 'error', { code: 'X', message: '', hint: '', where: { a: {} } }, false],
     ['error', 'error', { code: 'X', message: '', hint: '', where: [] }, false],
