@@ -23,28 +23,26 @@ interface Answer {
 
 interface Batch {
   readonly epoch: number
-  /** Bytes sent to the replica up to the end of this batch. */
+  /** Bytes sent to the replicas up to the end of this batch. */
   readonly end: number
   readonly answers: readonly Answer[]
 }
 
 export class FloorChannel {
   readonly #file: FloorFile
-  readonly #replica: Socket
+  readonly #replicas: readonly FloorReplicaLink[]
   #epoch = 0
   /** Bytes of whole frames that wait for the next turn of the loop. */
   #buffers: Buffer[] = []
   #bytes = 0
   readonly #dirty = new Map<Socket, FloorSessionCounter>()
-  /** Batches that are durable here and not yet on the replica. */
+  /** Batches that are durable here and not yet on all replicas. */
   readonly #batches: Batch[] = []
   #sent = 0
-  #acks: Buffer = Buffer.alloc(0)
 
-  constructor(file: FloorFile, replica: Socket) {
+  constructor(file: FloorFile, replicas: readonly Socket[]) {
     this.#file = file
-    this.#replica = replica
-    replica.on('data', (chunk: Buffer) => this.#onAck(chunk))
+    this.#replicas = replicas.map((socket) => new FloorReplicaLink(socket, () => this.#onAck()))
   }
 
   serve(socket: Socket): void {
@@ -82,19 +80,13 @@ export class FloorChannel {
     this.#sent += bytes
     this.#epoch++
     this.#batches.push({ epoch: this.#epoch, end: this.#sent, answers })
-    this.#replica.cork()
-    for (const buffer of buffers) this.#replica.write(buffer)
-    this.#replica.uncork()
+    for (const replica of this.#replicas) replica.send(buffers)
     this.#file.append(buffers, bytes)
   }
 
   /** Runs after the append that it may speak about: both are on this thread, and append blocks it. */
-  #onAck(chunk: Buffer): void {
-    const acks = this.#acks.length === 0 ? chunk : Buffer.concat([this.#acks, chunk])
-    const whole = acks.length - (acks.length % LOG_REPLY_HEAD_BYTES)
-    this.#acks = acks.subarray(whole)
-    if (whole === 0) return
-    const durable = readU64Number(acks, whole - LOG_REPLY_HEAD_BYTES + 16)
+  #onAck(): void {
+    const durable = Math.min(...this.#replicas.map((replica) => replica.durable))
     const last = new Map<Socket, { epoch: number; sequence: number }>()
     while (this.#batches[0] !== undefined && this.#batches[0].end <= durable) {
       const { epoch, answers } = this.#batches.shift() as Batch // looked at on the line above
@@ -104,5 +96,30 @@ export class FloorChannel {
       const stored = encodeReply(ReplyType.STORED, epoch, sequence)
       socket.write(Buffer.concat([stored, encodeReply(ReplyType.PROPAGATED, epoch, sequence)]))
     }
+  }
+}
+
+/** The connection to one replica: bytes out, the number of durable bytes back. */
+class FloorReplicaLink {
+  durable = 0
+  readonly #socket: Socket
+  #acks: Buffer = Buffer.alloc(0)
+
+  constructor(socket: Socket, onAck: () => void) {
+    this.#socket = socket
+    socket.on('data', (chunk: Buffer) => {
+      const acks = this.#acks.length === 0 ? chunk : Buffer.concat([this.#acks, chunk])
+      const whole = acks.length - (acks.length % LOG_REPLY_HEAD_BYTES)
+      this.#acks = acks.subarray(whole)
+      if (whole === 0) return
+      this.durable = readU64Number(acks, whole - LOG_REPLY_HEAD_BYTES + 16)
+      onAck()
+    })
+  }
+
+  send(buffers: readonly Buffer[]): void {
+    this.#socket.cork()
+    for (const buffer of buffers) this.#socket.write(buffer)
+    this.#socket.uncork()
   }
 }

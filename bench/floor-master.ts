@@ -1,7 +1,7 @@
 /**
  * The floor's "master": bare sockets, a prepared file and fdatasync, once per batch. It speaks just enough of the client's
- * wire that the same client drives it, and gives the same promise for the moment: durable here and on the replica.
- * One listener, one thread, one file and one replica connection per channel, as in DESIGN 2; see floor-channel.ts.
+ * wire that the same client drives it, and gives the same promise for the moment: durable here and on all replicas.
+ * One listener, one thread, one file and one connection per replica for each channel, as in DESIGN 2; see floor-channel.ts.
  *
  * Started by systems.ts with a FloorMasterOrder as argument; tells its port by IPC.
  */
@@ -17,14 +17,21 @@ import { FloorFile } from './floor-file.ts'
 
 export interface FloorMasterOrder {
   readonly directory: string
-  readonly replicaPorts: readonly number[]
+  /** Of each channel, in order: the ports of its replicas. */
+  readonly replicaPorts: readonly (readonly number[])[]
   readonly fileBytes: number
 }
 
 interface ChannelOrder {
   readonly path: string
-  readonly replicaPort: number
+  readonly replicaPorts: readonly number[]
   readonly fileBytes: number
+}
+
+/** What a client is told. */
+interface Served {
+  readonly logPorts: readonly number[]
+  readonly replicas: number
 }
 
 if (isMainThread) await runProcess()
@@ -34,31 +41,32 @@ async function runProcess(): Promise<void> {
   endWithParent()
   const order = JSON.parse(process.argv[2] ?? '{}') as FloorMasterOrder // by systems.ts
   const logPorts: number[] = []
-  for (const [channel, replicaPort] of order.replicaPorts.entries()) {
+  for (const [channel, replicaPorts] of order.replicaPorts.entries()) {
     const path = join(order.directory, `master-${channel}`)
-    const data: ChannelOrder = { path, replicaPort, fileBytes: order.fileBytes }
+    const data: ChannelOrder = { path, replicaPorts, fileBytes: order.fileBytes }
     const worker = new Worker(new URL(import.meta.url), { workerData: data })
     const [logPort] = await once(worker, 'message')
     logPorts.push(logPort)
   }
-  const control = createServer({ noDelay: true }, (socket) => serveControl(socket, logPorts)).listen(0, '127.0.0.1')
+  const served: Served = { logPorts, replicas: order.replicaPorts[0]?.length ?? 0 }
+  const control = createServer({ noDelay: true }, (socket) => serveControl(socket, served)).listen(0, '127.0.0.1')
   await once(control, 'listening')
   const { port } = control.address() as AddressInfo // a TCP listener has one
   tellParent({ port })
 }
 
-function serveControl(socket: Socket, logPorts: readonly number[]): void {
+function serveControl(socket: Socket, served: Served): void {
   const reader = new MessageReader()
   socket.on('error', () => socket.destroy())
   socket.on('data', (chunk: Buffer) => {
     for (const message of reader.push(chunk)) {
-      const reply = answerControl(message, logPorts)
+      const reply = answerControl(message, served)
       if (reply !== undefined) socket.write(encodeMessage(reply))
     }
   })
 }
 
-function answerControl(message: Message, logPorts: readonly number[]): Message | undefined {
+function answerControl(message: Message, { logPorts, replicas }: Served): Message | undefined {
   if (message.type === 'heartbeat') return { type: 'heartbeat_ok', sequence: message.sequence }
   if (message.type !== 'client_hello') return undefined
   return {
@@ -73,16 +81,21 @@ function answerControl(message: Message, logPorts: readonly number[]): Message |
     logPorts,
     stored: 0n,
     propagated: 0n,
-    replicas: 1,
+    replicas,
   }
 }
 
-async function runChannel({ path, replicaPort, fileBytes }: ChannelOrder): Promise<void> {
-  const replica = connect({ port: replicaPort, host: '127.0.0.1', noDelay: true })
-  await once(replica, 'connect')
-  const channel = new FloorChannel(new FloorFile(path, fileBytes), replica)
+async function runChannel({ path, replicaPorts, fileBytes }: ChannelOrder): Promise<void> {
+  const replicas = await Promise.all(replicaPorts.map(connectTo))
+  const channel = new FloorChannel(new FloorFile(path, fileBytes), replicas)
   const server = createServer({ noDelay: true }, (socket) => channel.serve(socket)).listen(0, '127.0.0.1')
   await once(server, 'listening')
   const { port } = server.address() as AddressInfo // a TCP listener has one
   parentPort?.postMessage(port)
+}
+
+async function connectTo(port: number): Promise<Socket> {
+  const socket = connect({ port, host: '127.0.0.1', noDelay: true })
+  await once(socket, 'connect')
+  return socket
 }

@@ -4,27 +4,30 @@
  * Progress goes to stderr, the report to stdout; with --json the last line of stdout is one JSON object. The exit code says
  * whether the measurement worked, not whether the targets were reached: a busy machine is no error.
  */
-import { cpus, release, totalmem, type } from 'node:os'
+import { cpus, loadavg, release, totalmem, type } from 'node:os'
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { asError } from '../protocol/errors.ts'
 import { CHANNEL_COUNT_LIMIT, GIB, MIB, SEGMENT_BYTES_DEFAULT } from '../protocol/limits.ts'
 import { killChildren } from './child-process.ts'
 import { renderTable, renderVerdicts, summarise } from './report.ts'
-import { type RunOptions, roundBytesMax, runBlocks, workloadNamed } from './rounds.ts'
+import { type RunSettings, roundBytesMax, runBlocks, segmentsAheadFor, workloadNamed } from './rounds.ts'
 import { makeScratch, type Scratch } from './scratch.ts'
 import type { SystemName } from './systems.ts'
 import { WORKLOADS, type Workload } from './workloads.ts'
 
 const FLOOR_TEXT = `The floor is bare Node: sockets, one prepared file and fdatasync per channel, on a "master" and a "replica" process on this
 machine. It reads frame lengths and nothing else: no CRC, no stamping, no log, no checks. Both systems are driven by the
-client library of this project over loopback, wait for PROPAGATED, and share one disk. Figures are medians over rounds;
-ratios are taken pair by pair. (DESIGN 11 had 0.26 ms, 155,000 commits/s and 2,840,000 entries/s for its floor, with a raw
+client library of this project over loopback, wait for PROPAGATED, and share one disk. Both write to files that were
+prepared before the first round: Travertine's --segments-ahead is set so high that no round outruns it, and with a low
+one here a load is measured that does. Figures are medians over rounds; ratios are taken pair by pair. (DESIGN 11 had 0.26 ms, 155,000 commits/s and 2,840,000 entries/s for its floor, with a raw
 client on another machine: compare ratios, not figures.)`
 
 interface CommandOptions {
   readonly json: boolean
   readonly quick: boolean
   readonly channels: readonly number[]
+  readonly replicas: number
+  readonly segmentsAhead?: number
   readonly rounds: number
   readonly seconds: number
   readonly bytes: number
@@ -70,6 +73,8 @@ function buildCommand(): Command {
     .option('--json', 'end with one line of JSON on stdout; the table goes to stderr', false)
     .option('--quick', 'one short round on one channel: shows that it works, measures little', false)
     .option('--channels <list>', 'channel counts', channelList, [1, 2, 4])
+    .option('--replicas <n>', 'replicas that PROPAGATED asks for', count, 1)
+    .option('--segments-ahead <n>', 'files that Travertine prepares per channel; default: enough for all rounds', count)
     .option('--rounds <n>', 'rounds of each system per workload', count, 7)
     .option('--seconds <s>', 'measured seconds of a round, at most; a third more to warm up', positive, 1.2)
     .option('--bytes <gib>', 'GiB of sessions that the whole run may send, warm-up included', positive, 4)
@@ -97,13 +102,13 @@ function withQuick(command: Command): CommandOptions {
   return { ...options, ...quick }
 }
 
-type RunSettings = Omit<RunOptions, 'scratch' | 'onProgress'>
-
 function runSettings(options: CommandOptions): RunSettings {
   return {
     candidate: options.candidate,
     workloads: options.only,
     channelCounts: options.channels,
+    replicas: options.replicas,
+    segmentsAhead: options.segmentsAhead,
     rounds: options.rounds,
     warmUpMs: (options.seconds * 1000) / 3,
     measureMs: options.seconds * 1000,
@@ -114,11 +119,15 @@ function runSettings(options: CommandOptions): RunSettings {
   }
 }
 
-/** Two disks hold all rounds of one channel count (the floor overwrites its own files), and prepared files. */
+/** Each node of Travertine has the files it prepares or the rounds fill, whichever is more; the floor one file per channel. */
 function scratchBytesNeeded(settings: RunSettings): number {
-  const rounds =
-    settings.workloads.reduce((sum, workload) => sum + roundBytesMax(settings, workload), 0) * settings.rounds
-  return 2 * rounds + 10 * Math.max(...settings.channelCounts) * settings.segmentBytes + 64 * MIB
+  const { segmentBytes, rounds, workloads, replicas } = settings
+  const filled = workloads.reduce((sum, workload) => sum + roundBytesMax(settings, workload), 0) * rounds
+  const perNode = settings.channelCounts.map((channels) => {
+    const prepared = channels * (segmentsAheadFor(settings, channels) + 2) * segmentBytes
+    return Math.max(prepared, 2 * filled + 4 * channels * segmentBytes) + channels * segmentBytes
+  })
+  return (1 + replicas) * Math.max(...perNode) + 64 * MIB
 }
 
 function removeOnSignal(scratch: Scratch): void {
@@ -147,7 +156,7 @@ function clearProgress(): void {
 
 function machineText(): string {
   const processors = cpus()
-  return `Node ${process.versions.node}, ${type()} ${release()}, ${processors.length} x ${processors[0]?.model.trim()}, ${Math.round(totalmem() / GIB)} GiB`
+  return `Node ${process.versions.node}, ${type()} ${release()}, ${processors.length} x ${processors[0]?.model.trim()}, ${Math.round(totalmem() / GIB)} GiB, load average at the end ${loadavg()[0]?.toFixed(1)}`
 }
 
 function channelList(text: string): number[] {

@@ -5,12 +5,14 @@
  */
 import type { ChildProcess } from 'node:child_process'
 import { join } from 'node:path'
+import { FRAME_HEADER_BYTES } from '../protocol/frame.ts'
+import { SEAL_BODY_BYTES } from '../protocol/seal.ts'
 import { endChild, startChild } from './child-process.ts'
 import type { LoadMessage, LoadOrder } from './load-generator.ts'
 import type { LoadBounds, LoadResult } from './meter.ts'
 import { cpuSeconds, peakMemoryBytes } from './process-usage.ts'
 import { type RunningSystem, type SystemName, startSystem } from './systems.ts'
-import { WORKLOADS, type Workload } from './workloads.ts'
+import { sessionBytes, WORKLOADS, type Workload } from './workloads.ts'
 
 export type Role = 'client' | 'master' | 'replica'
 export const ROLES: readonly Role[] = ['client', 'master', 'replica']
@@ -23,8 +25,9 @@ export interface RoundFigures {
   readonly entriesPerSecond: number
   /** Of frames, in millions of bytes: what the client sends, and what each disk has to take. */
   readonly megabytesPerSecond: number
+  /** Of replicas: of all together. */
   readonly cpuMicrosecondsPerEntry: PerRole
-  /** Of a node: up to the end of the round, over all workloads since it was started. */
+  /** Of a node: up to the end of the round, over all workloads since it was started. Of replicas: the largest. */
   readonly peakMemoryBytes: PerRole
 }
 
@@ -39,22 +42,30 @@ export interface RunOptions {
   readonly candidate: SystemName
   readonly workloads: readonly Workload[]
   readonly channelCounts: readonly number[]
+  readonly replicas: number
   readonly rounds: number
   readonly warmUpMs: number
   readonly measureMs: number
   /** Bytes of sessions that all rounds together may send. */
   readonly bytesMax: number
   readonly segmentBytes: number
+  /** Segments that Travertine has prepared; undefined: as many as all rounds can fill. */
+  readonly segmentsAhead: number | undefined
   readonly scratch: string
   readonly profileDirectory: string | undefined
   readonly onProgress: (text: string) => void
 }
+
+/** What is known before there is a place to run in. */
+export type RunSettings = Omit<RunOptions, 'scratch' | 'onProgress'>
 
 export interface Block {
   readonly workload: Workload
   readonly channels: number
   readonly pairs: readonly Pair[]
 }
+
+const SEAL_BYTES = FRAME_HEADER_BYTES + SEAL_BODY_BYTES
 
 /** Time beyond its bounds after which a round has failed: a call of the client has a deadline of 30 s itself. */
 const ROUND_GRACE_MS = 45_000
@@ -68,7 +79,9 @@ export async function runBlocks(options: RunOptions): Promise<Block[]> {
       startSystem(name, {
         directory: join(options.scratch, directory),
         channels,
+        replicas: options.replicas,
         segmentBytes: options.segmentBytes,
+        segmentsAhead: segmentsAheadFor(options, channels),
         profileDirectory: options.profileDirectory,
       })
     const systems = { floor: await start('floor', 'floor'), candidate: await start(options.candidate, 'candidate') }
@@ -80,10 +93,23 @@ export async function runBlocks(options: RunOptions): Promise<Block[]> {
 }
 
 /** Bytes that the sessions of one round may have, so that all rounds together stay within the limit. */
-export function roundBytesMax(options: Omit<RunOptions, 'scratch' | 'onProgress'>, workload: Workload): number {
+export function roundBytesMax(options: RunSettings, workload: Workload): number {
   const weights = options.workloads.reduce((sum, { bytesWeight }) => sum + bytesWeight, 0)
   const shares = weights * options.channelCounts.length * options.rounds * 2
   return Math.floor((options.bytesMax * workload.bytesWeight) / shares)
+}
+
+/**
+ * Segments for all sessions of the rounds with so many channels, each with a seal of its own at worst; and two more, so
+ * that making the next one never becomes urgent.
+ */
+export function segmentsAheadFor(options: RunSettings, channels: number): number {
+  if (options.segmentsAhead !== undefined) return options.segmentsAhead
+  const bytes = options.workloads.reduce(
+    (sum, workload) => sum + roundBytesMax(options, workload) * (1 + SEAL_BYTES / sessionBytes(workload)),
+    0,
+  )
+  return Math.ceil((bytes * options.rounds) / channels / options.segmentBytes) + 2
 }
 
 async function runBlock(
@@ -116,7 +142,7 @@ async function runRound(
 ): Promise<RoundFigures> {
   const order: LoadOrder = { address: system.address, warmUpMs, measureMs, ...rest }
   const client = startChild(LOAD_GENERATOR, [JSON.stringify(order)], profileDirectory)
-  const pids = { ...system.pids, client: client.pid ?? 0 }
+  const pids = { ...system.pids, client: [client.pid ?? 0] }
   const usage = { begin: perRole(() => null), end: perRole(() => null), peak: perRole(() => null) }
   const onPhase = (phase: LoadMessage['phase']) => {
     if (phase === 'result') usage.peak = perRole((role) => peakMemoryBytes(pids[role]))

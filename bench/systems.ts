@@ -1,6 +1,6 @@
 /**
- * The systems that are compared, behind one small interface: each is a master and one replica on loopback, two processes,
- * with as many channels as asked for, started from an empty directory.
+ * The systems that are compared, behind one small interface: each is a master and its replicas on loopback, a process
+ * each, with as many channels as asked for, started from an empty directory, with its files prepared.
  */
 import type { ChildProcess } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
@@ -16,8 +16,8 @@ export type SystemName = 'floor' | 'travertine'
 export interface RunningSystem {
   /** What a client connects to. */
   readonly address: string
-  readonly pids: { readonly master: number; readonly replica: number }
-  /** Ends both processes and removes their files. */
+  readonly pids: { readonly master: readonly number[]; readonly replica: readonly number[] }
+  /** Ends all processes and removes their files. */
   stop(): Promise<void>
 }
 
@@ -25,13 +25,16 @@ export interface SystemOptions {
   /** Does not exist yet. */
   readonly directory: string
   readonly channels: number
+  readonly replicas: number
   /** Size of a segment, and of the file that the floor overwrites. */
   readonly segmentBytes: number
+  /** Segments that each channel of Travertine has prepared before it is measured. */
+  readonly segmentsAhead: number
   readonly profileDirectory: string | undefined
 }
 
-/** Preparing files is part of starting, and eight of them may be prepared on a slow disk. */
-const START_MS_MAX = 60_000
+/** Preparing files is part of starting, and it may be gigabytes on a slow disk. */
+const START_MS_MAX = 300_000
 
 const FLOOR_MASTER = new URL('./floor-master.js', import.meta.url)
 const FLOOR_REPLICA = new URL('./floor-replica.js', import.meta.url)
@@ -42,49 +45,57 @@ export async function startSystem(name: SystemName, options: SystemOptions): Pro
   return name === 'floor' ? startFloor(options) : startTravertine(options)
 }
 
-async function startFloor({
-  directory,
-  channels,
-  segmentBytes,
-  profileDirectory,
-}: SystemOptions): Promise<RunningSystem> {
-  const replicaOrder: FloorReplicaOrder = { directory, channels, fileBytes: segmentBytes }
-  const replica = startChild(FLOOR_REPLICA, [JSON.stringify(replicaOrder)], profileDirectory)
-  const { ports } = await nextMessage(replica, "the floor's replica", START_MS_MAX)
-  // cast: as floor-replica.ts sends them
-  const masterOrder: FloorMasterOrder = { directory, replicaPorts: ports as number[], fileBytes: segmentBytes }
-  const master = startChild(FLOOR_MASTER, [JSON.stringify(masterOrder)], profileDirectory)
+async function startFloor(options: SystemOptions): Promise<RunningSystem> {
+  const { directory, channels, segmentBytes, profileDirectory } = options
+  const replicas: ChildProcess[] = []
+  const ports: number[][] = []
+  for (const name of replicaNames(options)) {
+    const place = join(directory, name)
+    mkdirSync(place)
+    const order: FloorReplicaOrder = { directory: place, channels, fileBytes: segmentBytes }
+    const child = startChild(FLOOR_REPLICA, [JSON.stringify(order)], profileDirectory)
+    const { ports: own } = await nextMessage(child, "the floor's replica", START_MS_MAX)
+    replicas.push(child)
+    ports.push(own as number[]) // as floor-replica.ts sends them
+  }
+  const replicaPorts = Array.from({ length: channels }, (_, channel) => ports.map((own) => own[channel] ?? 0))
+  const order: FloorMasterOrder = { directory, replicaPorts, fileBytes: segmentBytes }
+  const master = startChild(FLOOR_MASTER, [JSON.stringify(order)], profileDirectory)
   const { port } = await nextMessage(master, "the floor's master", START_MS_MAX)
-  return running({ directory, port: port as number, master, replica }) // as floor-master.ts sends it
+  return running({ directory, port: port as number, master, replicas }) // as floor-master.ts sends it
 }
 
 async function startTravertine(options: SystemOptions): Promise<RunningSystem> {
-  const { directory, channels, segmentBytes, profileDirectory } = options
-  const clusterId = randomUUID()
-  const start = async (role: NodeOrder['role'], replicas: readonly string[]) => {
-    const order: NodeOrder = { directory: join(directory, role), role, clusterId, channels, segmentBytes, replicas }
+  const { directory, channels, segmentBytes, segmentsAhead, profileDirectory } = options
+  const shared = { clusterId: randomUUID(), channels, segmentBytes, segmentsAhead }
+  const start = async (name: string, role: NodeOrder['role'], replicas: readonly string[]) => {
+    const order: NodeOrder = { directory: join(directory, name), role, replicas, ...shared }
     const child = startChild(TRAVERTINE_NODE, [JSON.stringify(order)], profileDirectory)
-    const { port } = await nextMessage(child, `Travertine's ${role}`, START_MS_MAX)
+    const { port } = await nextMessage(child, `Travertine's ${name}`, START_MS_MAX)
     return { child, port: port as number } // as travertine-node.ts sends it
   }
-  const replica = await start('replica', [])
-  const master = await start('master', [`127.0.0.1:${replica.port}`])
-  return running({ directory, port: master.port, master: master.child, replica: replica.child })
+  const replicas: { child: ChildProcess; port: number }[] = []
+  for (const name of replicaNames(options)) replicas.push(await start(name, 'replica', []))
+  const addresses = replicas.map(({ port }) => `127.0.0.1:${port}`)
+  const master = await start('master', 'master', addresses)
+  return running({ directory, port: master.port, master: master.child, replicas: replicas.map(({ child }) => child) })
 }
+
+const replicaNames = ({ replicas }: SystemOptions): string[] =>
+  Array.from({ length: replicas }, (_, index) => `replica-${index + 1}`)
 
 function running(parts: {
   directory: string
   port: number
   master: ChildProcess
-  replica: ChildProcess
+  replicas: readonly ChildProcess[]
 }): RunningSystem {
-  const { directory, port, master, replica } = parts
+  const { directory, port, master, replicas } = parts
   return {
     address: `127.0.0.1:${port}`,
-    pids: { master: pidOf(master), replica: pidOf(replica) },
+    pids: { master: [pidOf(master)], replica: replicas.map(pidOf) },
     async stop() {
-      await endChild(master)
-      await endChild(replica)
+      for (const child of [master, ...replicas]) await endChild(child)
       rmSync(directory, { recursive: true, force: true, maxRetries: 3 })
     },
   }

@@ -1,8 +1,11 @@
 /**
- * One Travertine node in a process of its own, as `travertine init` and `travertine run` make it, with every setting at its
- * default, unless the run is a quick one: what is measured is what users get. Only warnings and errors of its log are shown.
+ * One Travertine node in a process of its own, as `travertine init` and `travertine run` make it. Only warnings and errors of
+ * its log are shown. It says that it is there when all its segments are prepared, as the floor does with its file.
  */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { initNode, startNode } from '../daemon/node.ts'
+import { NodeDisk } from '../wal/node-disk.ts'
+import { channelDirectory, listSegments } from '../wal/segments.ts'
 import { endWithParent, tellParent } from './child-process.ts'
 
 export interface NodeOrder {
@@ -11,18 +14,23 @@ export interface NodeOrder {
   readonly clusterId: string
   readonly channels: number
   readonly segmentBytes: number
+  readonly segmentsAhead: number
   /** Of a master: where its replicas are. */
   readonly replicas: readonly string[]
 }
 
-const { directory, ...rest } = JSON.parse(process.argv[2] ?? '{}') as NodeOrder // written by systems.ts
+const { directory, segmentsAhead, ...rest } = JSON.parse(process.argv[2] ?? '{}') as NodeOrder // written by systems.ts
 initNode({ directory, ...rest })
 const node = await startNode({
   directory,
   port: 0,
+  segmentsAhead,
   onLog: ({ level, text }) => {
     if (level !== 'info') process.stderr.write(`\n${rest.role}: ${text}\n`)
   },
 })
 endWithParent(() => node.close())
+for (let channel = 0; channel < rest.channels; channel++) {
+  while (listSegments(new NodeDisk(), channelDirectory(directory, channel)).length < 1 + segmentsAhead) await sleep(20)
+}
 tellParent({ port: node.port })

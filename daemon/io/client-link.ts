@@ -2,7 +2,7 @@
  * One client's log connection on the master: frames in, replies out.
  *
  * Errors of the stream (CRC, body, sequence) end this connection with an ERROR reply and touch nobody else; what was
- * accepted before stays accepted. Replies of one turn of the event loop leave in one write.
+ * accepted before stays accepted. Replies wait until the channel says `sendReplies`, and then leave in one write.
  */
 import type { Socket } from 'node:net'
 import { TravertineError, toWireError } from '../../protocol/errors.ts'
@@ -76,7 +76,7 @@ export class ClientLink implements Origin {
     this.#reply(encodeErrorReply(ReplyType.REJECTED, sequence, toWireError(error)))
   }
 
-  /** Writes the replies of this turn. */
+  /** Writes the replies that have come up since the last call. */
   sendReplies(): void {
     if (this.#replies.length === 0) return
     const replies = this.#replies

@@ -3,7 +3,8 @@
  *
  * The loop, which is all of the commit path: sockets are read until none has more (clients' frames are checked and
  * queued, replicas' acks move the rows); then one flush takes what has come: stamp, hand to the replicas, write,
- * fdatasync, answer. While the thread is in fdatasync the next batch collects in the kernel: the previous flush *is* the
+ * fdatasync, answer. The answers of a flush leave at the end of the next turn, after its sockets were read: an ack that came
+ * in during fdatasync is then told in the same write. While the thread is in fdatasync the next batch collects in the kernel: the previous flush *is* the
  * timer. Nobody is answered before what the answer promises is durable; see channel-log.ts.
  */
 import type { Socket } from 'node:net'
@@ -199,7 +200,7 @@ export class MasterChannel implements Downstream {
     this.#flushScheduled = false
     if (this.#poisoned) return
     this.#attempt(() => this.#log.flush())
-    this.#sendReplies()
+    setImmediate(this.#sendReplies) // one turn: before the next flush, and before anything else is awaited
     for (const row of this.#rows.values()) row.sender.pump()
     if (this.#paused && this.#log.queuedBytes < CHANNEL_QUEUE_BYTES_LIMIT / 2) {
       this.#paused = false
@@ -231,7 +232,7 @@ export class MasterChannel implements Downstream {
     }
   }
 
-  #sendReplies(): void {
+  readonly #sendReplies = (): void => {
     for (const link of this.#links) link.sendReplies()
   }
 

@@ -23,6 +23,8 @@ import { RawConnection, RawLink, until } from './raw-client.ts'
 class FailingDisk extends NodeDisk {
   failing = false
   syncs = 0
+  /** Called in the middle of an fdatasync of a segment. */
+  onSync: () => void = () => undefined
 
   override open(path: string, access: 'read' | 'write'): DiskFile {
     const file = super.open(path, access)
@@ -33,6 +35,7 @@ class FailingDisk extends NodeDisk {
       write: (buffers, offset) => file.write(buffers, offset),
       syncData: () => {
         this.syncs++
+        this.onSync()
         if (this.failing) throw new TravertineError('DISK_FAILED', 'Cannot flush: found EIO, expected success')
         file.syncData()
       },
@@ -46,17 +49,20 @@ export class ChannelHarness {
   readonly channel: MasterChannel
   readonly seed: number
   readonly poisons: TravertineError[] = []
+  /** What was said of rows. */
+  readonly rows: ('rowOpen' | 'rowDown')[] = []
   /** The node's ends of the connections, in the order in which they came in. */
   readonly accepted: Socket[] = []
   #port = 0
   #producers = 0n
 
-  constructor(t: Teardown) {
+  /** @param inSync rows of the replicas that PROPAGATED asks for */
+  constructor(t: Teardown, inSync: readonly number[] = []) {
     const directory = `${temporaryDirectory(t)}/m`
     const manifest = initNode({ directory, role: 'master' })
     const files = channelDirectory(directory, 0)
     this.seed = headerSeed(manifest.clusterId, channelId(0))
-    const policy = encodePolicy({ inSync: [], quorum: 0 })
+    const policy = encodePolicy({ inSync, quorum: inSync.length })
     const segments = new Segments({ disk: this.disk, directory: files, segmentBytes: 64 * MIB, access: 'write' })
     this.channel = new MasterChannel({
       channel: 0,
@@ -67,7 +73,7 @@ export class ChannelHarness {
       term: { number: termNumber(1n), nodeId: nodeId(manifest.nodeId), tag: 1 },
       headerSeed: this.seed,
       wake: () => undefined,
-      onRow: () => undefined,
+      onRow: (type) => this.rows.push(type),
       onDrained: () => undefined,
       onPoison: (error) => this.poisons.push(error),
     })

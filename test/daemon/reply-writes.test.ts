@@ -1,0 +1,91 @@
+/** When answers leave: one write for STORED and PROPAGATED where both are known, and nobody waits more than one turn. */
+import { createServer, type Socket } from 'node:net'
+import t from 'tap'
+import { encodeMessage, MessageReader } from '../../protocol/control-message.ts'
+import { FRAME_HEADER_BYTES } from '../../protocol/frame.ts'
+import { encodeReply, ReplyType } from '../../protocol/log-reply.ts'
+import { SEAL_BODY_BYTES } from '../../protocol/seal.ts'
+import { ChannelHarness } from './channel-harness.ts'
+import type { Teardown } from './cluster.ts'
+import { put, until } from './raw-client.ts'
+
+const SEAL_BYTES = FRAME_HEADER_BYTES + SEAL_BODY_BYTES
+
+/** A channel with a replica in row 1 that acknowledges when the test wants it. */
+async function channelWithReplica(
+  t: Teardown,
+): Promise<{ harness: ChannelHarness; acknowledge: (position: number) => void; isUp: () => boolean }> {
+  const harness = new ChannelHarness(t, [1])
+  await harness.listen()
+  const sockets: Socket[] = []
+  const server = createServer((socket) => {
+    const reader = new MessageReader()
+    let open = false
+    socket.on('data', (chunk) => {
+      if (open || reader.push(chunk, 1).length === 0) return
+      open = true
+      const term = { number: 1n, nodeId: '00000000-0000-4000-8000-000000000001', tag: 1 }
+      socket.write(encodeMessage({ type: 'log_open_ok', position: 0, sequence: 0, term }))
+      sockets.push(socket)
+    })
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  t.teardown(() => server.close())
+  const address = server.address()
+  const port = typeof address === 'object' && address !== null ? address.port : 0
+  const peer = { host: '127.0.0.1', port, peerSession: 1n, secret: Buffer.alloc(16), resume: 0 }
+  harness.channel.openRow(1, 1n, peer)
+  await until('the replica is connected', () => sockets.length > 0)
+  return {
+    harness,
+    acknowledge: (position) => sockets[0]!.write(encodeReply(ReplyType.DURABLE, position, position)),
+    isUp: () => harness.rows.includes('rowOpen'),
+  }
+}
+
+/** Sizes of the writes to a socket from now on. */
+function writesTo(socket: Socket): number[] {
+  const sizes: number[] = []
+  const write = socket.write.bind(socket)
+  // cast: of the overloads only this one is used by the node
+  socket.write = ((bytes: Buffer) => {
+    sizes.push(bytes.length)
+    return write(bytes)
+  }) as typeof socket.write
+  return sizes
+}
+
+t.test('an ack that is there when fdatasync returns is told together with STORED', async (t) => {
+  const { harness, acknowledge, isUp } = await channelWithReplica(t)
+  await until('the row is up', isUp)
+  const link = await harness.open()
+  const sizes = writesTo(harness.accepted[0]!)
+  const frame = link.frame([put('k')])
+  harness.disk.onSync = () => acknowledge(frame.length + SEAL_BYTES)
+  link.connection.socket.write(frame)
+  await link.untilPropagated(1)
+  t.same(sizes, [48], 'two replies, one write')
+})
+
+t.test('without an ack STORED leaves one turn after its flush', async (t) => {
+  const { harness, acknowledge, isUp } = await channelWithReplica(t)
+  await until('the row is up', isUp)
+  const link = await harness.open()
+  const sizes = writesTo(harness.accepted[0]!)
+  const frame = link.frame([put('k')])
+  const seen: number[] = []
+  harness.disk.onSync = () => {
+    harness.disk.onSync = () => undefined
+    setImmediate(() => {
+      seen.push(sizes.length) // before the node's own turn
+      setImmediate(() => seen.push(sizes.length))
+    })
+  }
+  link.connection.socket.write(frame)
+  await link.untilStored(1)
+  t.same(seen, [0, 1])
+  t.same(sizes, [24])
+  acknowledge(frame.length + SEAL_BYTES)
+  await link.untilPropagated(1)
+  t.same(sizes, [24, 24])
+})
