@@ -61,7 +61,7 @@ function medianFigures(rounds: readonly RoundFigures[]): RoundFigures {
     p99Ms: of((round) => round.p99Ms, 4),
     commitsPerSecond: of((round) => round.commitsPerSecond, 0),
     entriesPerSecond: of((round) => round.entriesPerSecond, 0),
-    megabytesPerSecond: of((round) => round.megabytesPerSecond, 2),
+    megabytesPerSecond: of((round) => round.megabytesPerSecond, 4),
     cpuMicrosecondsPerEntry: perRole((role) => {
       const known = present(rounds.map((round) => round.cpuMicrosecondsPerEntry[role]))
       return known.length === 0 ? null : rounded(median(known), 3)
