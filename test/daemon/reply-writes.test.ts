@@ -25,7 +25,8 @@ async function channelWithReplica(
       if (open || reader.push(chunk, 1).length === 0) return
       open = true
       const term = { number: 1n, nodeId: '00000000-0000-4000-8000-000000000001', tag: 1 }
-      socket.write(encodeMessage({ type: 'log_open_ok', position: 0, sequence: 0, term }))
+      const noProducer = { sequence: 0, missing: [], lastEpoch: 0n, lastTerm: term, since: 0n }
+      socket.write(encodeMessage({ type: 'log_open_ok', position: 0, term, ...noProducer }))
       sockets.push(socket)
     })
   })
