@@ -28,6 +28,7 @@ export interface NodeStatus {
   readonly masterAddress: string
   readonly following: boolean
   readonly clients: number
+  readonly readers: number
   readonly replicas: readonly ReplicaStatus[]
   readonly diskLow: boolean
 }
@@ -60,6 +61,7 @@ export function describeNode({ manifest, board, core, whole, diskLow }: NodePart
     masterAddress: replica?.masterAddress ?? '',
     following: replica?.isFollowing ?? false,
     clients: master?.clientCount ?? 0,
+    readers: master?.readerCount ?? replica?.readerCount ?? 0,
     replicas: (master?.replicas() ?? []).map((r) => ({
       address: r.member.address,
       state: r.state,

@@ -141,7 +141,7 @@ export class RunningNode {
       master:
         mastership === undefined || this.#board === undefined
           ? undefined
-          : { board: this.#board.handle, term: mastership.term },
+          : { board: this.#board.handle, term: mastership.term, history: manifest.history },
       onMessage: (channel, message) => this.#fromChannel(channel, message),
       onFailure: (error) => this.#fail(error),
     })
@@ -285,6 +285,10 @@ export class RunningNode {
             ? { type: 'rowDown', row, session, channel }
             : { type: 'rowDown', row, session, channel, error: fromWireError(error) },
         )
+      }
+      case 'readerFailed': {
+        const { session, error } = message
+        return this.#step({ type: 'readerFailed', session, error: fromWireError(error) })
       }
       case 'quiet':
         return this.#quiet?.(message.position, channel)

@@ -48,6 +48,21 @@ export interface Messages {
     /** Replicas that PROPAGATED asks for; 0 means that the level is refused with NO_REPLICA_IN_SET. */
     replicas: number
   }
+  /** client -> node, a master or a replica: what is your log, and may I read it? clusterId '' means "any" */
+  reader_hello: { versionMin: number; versionMax: number; clusterId: string }
+  reader_hello_ok: {
+    version: number
+    clusterId: string
+    nodeId: string
+    session: bigint
+    secret: Uint8Array
+    channels: number
+    logPorts: readonly number[]
+    /** Readers may be shown what is not above this epoch. */
+    committed: bigint
+    /** Of the log that is read; never empty. */
+    history: readonly WireHistoryEntry[]
+  }
   /** master -> replica */
   session_begin: {
     versionMin: number
@@ -75,7 +90,7 @@ export interface Messages {
   heartbeat_ok: { sequence: number }
   /** master -> replica: highest closed epoch; coalesced, status only. */
   epoch: { epoch: bigint }
-  /** master -> replica: readers may be shown what is not above this epoch. */
+  /** master -> replica, node -> reader: readers may be shown what is not above this epoch. */
   group_commit: { epoch: bigint }
   group_commit_ok: { epoch: bigint }
   session_end: { reason: string }
@@ -114,6 +129,17 @@ export interface Messages {
     /** No session of the producer is in this epoch or an earlier one; handed back at the next log_open (REP-64). */
     since: bigint
   }
+  /** first message on a reader's log connection: send what stands from `position` on and is of `fromEpoch` or later */
+  log_read: {
+    version: number
+    session: bigint
+    secret: Uint8Array
+    channel: number
+    position: number
+    fromEpoch: bigint
+  }
+  /** position: where the first frame stands */
+  log_read_ok: { position: number }
 }
 
 export type MessageType = keyof Messages
@@ -135,6 +161,18 @@ export const MESSAGE_FIELDS: { readonly [T in MessageType]: Readonly<Record<keyo
       stored: 'u64',
       propagated: 'u64',
       replicas: 'u32',
+    },
+    reader_hello: { versionMin: 'u32', versionMax: 'u32', clusterId: 'uuid?' },
+    reader_hello_ok: {
+      version: 'u32',
+      clusterId: 'uuid',
+      nodeId: 'uuid',
+      session: 'u64',
+      secret: 'bytes',
+      channels: 'u32',
+      logPorts: 'port[]',
+      committed: 'u64',
+      history: 'history',
     },
     session_begin: {
       versionMin: 'u32',
@@ -186,6 +224,15 @@ export const MESSAGE_FIELDS: { readonly [T in MessageType]: Readonly<Record<keyo
       lastTerm: 'term',
       since: 'u64',
     },
+    log_read: {
+      version: 'u32',
+      session: 'u64',
+      secret: 'bytes',
+      channel: 'u32',
+      position: 'u53',
+      fromEpoch: 'u64',
+    },
+    log_read_ok: { position: 'u53' },
   }
 
 const packr = new Packr({ useRecords: false, mapsAsObjects: true, copyBuffers: true })

@@ -46,6 +46,7 @@ export const ERROR_CODES = {
   NO_REPLICA_IN_SET: [44, false],
   AUTHENTICATION_FAILED: [45, false],
   PERMISSION_DENIED: [46, false],
+  NOT_READY: [47, true],
   // data directory
   DIRECTORY_MISSING: [60, false],
   DIRECTORY_NOT_EMPTY: [61, false],

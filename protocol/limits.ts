@@ -32,6 +32,10 @@ export const FLUSH_BYTES_LIMIT = 4 * MIB
 export const SENDER_QUEUE_BYTES_LIMIT = 32 * MIB
 /** Bytes a sender reads from the files in one go when it catches up. */
 export const SENDER_READ_BYTES = 1 * MIB
+/** Bytes a reader is sent in one go; twice as many may wait in its socket. Small, as there may be many readers. */
+export const READER_SLICE_BYTES = 256 * KIB
+/** Reader sessions of one node: bounds what their sockets hold, and the reading that commits have to share a thread with. */
+export const READER_COUNT_LIMIT = 64
 /** Unsent bytes of replies at which a client that does not read them, or of messages at which any peer, is cut off. */
 export const UNREAD_BYTES_LIMIT = 4 * MIB
 /** Bytes a client keeps in flight on one channel before `ready()` and `end()` make the application wait. */

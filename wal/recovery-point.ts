@@ -64,6 +64,19 @@ export function readRecoveryPoint(
   return termMayStandAt(history, { ...point, position: point.sealPosition }) ? point : undefined
 }
 
+/**
+ * Where somebody may begin who reads a channel from `epoch` on: begin of a frame before which nothing of that epoch or a
+ * later one stands. A recovery point is such a place for all epochs beyond its own; 0 where there is none.
+ */
+export function readingStart(
+  place: { readonly disk: Disk; readonly channelDirectory: string; readonly channel: number },
+  history: TermHistory,
+  epoch: bigint,
+): number {
+  const point = readRecoveryPoint(place.disk, place.channelDirectory, place.channel, history)
+  return point !== undefined && point.epoch < epoch ? point.position : 0
+}
+
 /** A CRC proves that nothing was damaged, not that a sound program wrote it: a field that is wrong makes it no hint. */
 function pointOf(value: Readonly<Record<string, unknown>>): RecoveryPoint | undefined {
   const numbers = ['channel', 'position', 'termTag', 'sealPosition'].every((name) => isCount(value[name]))

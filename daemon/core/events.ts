@@ -11,6 +11,8 @@ import type { ErrorCode, TravertineError, WireError } from '../../protocol/error
 import type { KnownTerms, TermHistory } from '../../wal/term-history.ts'
 
 export type ConnectionId = number
+/** What a log connection that names a session may do: write sessions, append stamped frames, or read. */
+export type SessionKind = 'client' | 'replication' | 'reader'
 
 export type Event =
   /** A control connection came in, or one that was dialled is up (`row` is set). */
@@ -34,6 +36,8 @@ export type Event =
       readonly channel: number
       readonly error?: TravertineError
     }
+  /** A channel thread has ended a reader's log connection: what the reader did, or what the files did. */
+  | { readonly type: 'readerFailed'; readonly session: bigint; readonly error: TravertineError }
   /** The replica's channel threads are quiet, and the history with its cut is durable; or why not. */
   | { readonly type: 'adopted'; readonly connection: ConnectionId; readonly result: AdoptedHistory | TravertineError }
   | { readonly type: 'watermarks'; readonly closed: bigint; readonly stored: bigint; readonly propagated: bigint }
@@ -57,7 +61,7 @@ export type Effect =
       readonly type: 'registerSession'
       readonly session: bigint
       readonly secret: Uint8Array
-      readonly kind: 'client' | 'replication'
+      readonly kind: SessionKind
     }
   | { readonly type: 'forgetSession'; readonly session: bigint }
   | {

@@ -10,10 +10,12 @@ import { DRAIN_MS_MAX } from '../../protocol/limits.ts'
 import type { Member } from '../../wal/manifest.ts'
 import type { TermHistory } from '../../wal/term-history.ts'
 import { ClientSessions, type Watermarks } from './client-sessions.ts'
+import { committedEpoch } from './committed-epoch.ts'
 import { Connections } from './connections.ts'
 import type { ConnectionId, Core, Effect, Event } from './events.ts'
 import { errorMessage } from './events.ts'
 import { type MasterFacts, unexpected } from './node-facts.ts'
+import { ReaderSessions } from './reader-sessions.ts'
 import { ReplicationSession } from './replication-session.ts'
 
 export interface MasterOptions {
@@ -28,6 +30,7 @@ export class MasterCore implements Core {
   readonly #watermarks: Watermarks = { closed: 0n, stored: 0n, propagated: 0n }
   readonly #connections = new Connections()
   readonly #clients: ClientSessions
+  readonly #readers: ReaderSessions
   readonly #replicas: readonly ReplicationSession[]
   #ends: readonly number[]
   #sessions = 0n
@@ -37,13 +40,20 @@ export class MasterCore implements Core {
   constructor(options: MasterOptions) {
     this.#ends = options.ends
     this.#clients = new ClientSessions(options.facts, this.#watermarks, () => options.members.length)
+    const committed = (): bigint | undefined =>
+      committedEpoch({
+        watermarks: this.#watermarks,
+        replicas: options.members.length,
+        baseEpoch: options.history.at(-1)?.baseEpoch ?? 0n,
+      })
+    this.#readers = new ReaderSessions({ facts: options.facts, history: () => options.history, committed })
     this.#replicas = options.members.map(
       (member) =>
         new ReplicationSession({
           facts: options.facts,
           member,
           history: options.history,
-          watermarks: this.#watermarks,
+          committed,
           ends: () => this.#ends,
           nextSession: () => this.#nextSession(),
         }),
@@ -69,7 +79,9 @@ export class MasterCore implements Core {
       case 'closed':
         return this.#closed(now, event.connection, event.error)
       case 'sessionReady':
-        return this.#clients.ready(event.session)
+        return [...this.#clients.ready(event.session), ...this.#readers.ready(event.session)]
+      case 'readerFailed':
+        return this.#readers.failed(event.session, event.error)
       case 'rowOpen':
         return this.#replica(event.row).rowOpen(event.session, event.channel)
       case 'rowDown':
@@ -78,7 +90,7 @@ export class MasterCore implements Core {
         this.#watermarks.closed = event.closed
         this.#watermarks.stored = event.stored
         this.#watermarks.propagated = event.propagated
-        return this.#replicas.flatMap((replica) => replica.watermarks())
+        return [...this.#replicas.flatMap((replica) => replica.watermarks()), ...this.#readers.advance()]
       case 'ends':
         this.#ends = event.ends
         return []
@@ -104,6 +116,10 @@ export class MasterCore implements Core {
     return this.#clients.count
   }
 
+  get readerCount(): number {
+    return this.#readers.count
+  }
+
   #message(now: number, connection: ConnectionId, message: Message): readonly Effect[] {
     const state = this.#connections.heard(connection, now)
     if (state === undefined) return []
@@ -121,11 +137,21 @@ export class MasterCore implements Core {
     if (state === undefined) return []
     switch (message.type) {
       case 'client_hello':
+      case 'reader_hello': {
         if (this.#stopAt !== undefined)
           throw new TravertineError('SHUTTING_DOWN', 'Cannot begin a session: the node is shutting down')
         if (state.inSession) throw unexpected(message, 'in a session that has begun')
         state.inSession = true
-        return this.#clients.hello(connection, message, this.#nextSession(), state.secret)
+        const session = this.#nextSession()
+        return message.type === 'client_hello'
+          ? this.#clients.hello(connection, message, session, state.secret)
+          : this.#readers.hello(connection, message, session, state.secret)
+      }
+      case 'group_commit_ok': {
+        const effects = this.#readers.confirmed(connection)
+        if (effects === undefined) throw unexpected(message, 'from a client')
+        return effects
+      }
       case 'heartbeat':
         return [{ type: 'send', connection, message: { type: 'heartbeat_ok', sequence: message.sequence } }]
       case 'session_end':
@@ -160,7 +186,8 @@ export class MasterCore implements Core {
   }
 
   #forget(connection: ConnectionId): Effect[] {
-    return this.#connections.remove(connection) === undefined ? [] : this.#clients.closed(connection)
+    if (this.#connections.remove(connection) === undefined) return []
+    return [...this.#clients.closed(connection), ...this.#readers.closed(connection)]
   }
 
   #tick(now: number): Effect[] {

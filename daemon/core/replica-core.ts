@@ -7,13 +7,15 @@
 
 import { type Message, negotiateVersion } from '../../protocol/control-message.ts'
 import { TravertineError, toWireError } from '../../protocol/errors.ts'
+import { sameTerm } from '../../protocol/ids.ts'
 import { DRAIN_MS_MAX } from '../../protocol/limits.ts'
-import { checkHistory, checkMasterTerm, type KnownTerms } from '../../wal/term-history.ts'
+import { checkHistory, checkMasterTerm, type KnownTerms, latestTerm, type TermHistory } from '../../wal/term-history.ts'
 import { Connections } from './connections.ts'
 import type { AdoptedHistory, ConnectionId, Core, Effect, Event } from './events.ts'
 import { errorMessage } from './events.ts'
 import { silence } from './master-core.ts'
 import { checkChannels, checkCluster, type NodeFacts, unexpected } from './node-facts.ts'
+import { ReaderSessions } from './reader-sessions.ts'
 import { fromWireHistory } from './wire-history.ts'
 
 interface Following {
@@ -41,19 +43,31 @@ export class ReplicaCore implements Core {
   #sessions = 0n
   #stopAt: number | undefined
   #stopped = false
-  /** Readers may be shown what is not above this epoch. */
-  groupCommit = 0n
+  /** Readers may be shown what is not above this epoch; undefined until the master of this history has said it. */
+  #committed: bigint | undefined
+  readonly #readers: ReaderSessions
 
   #terms: KnownTerms
 
   constructor(facts: NodeFacts, terms: KnownTerms) {
     this.#facts = facts
     this.#terms = terms
+    const history = (): TermHistory => this.#terms.history
+    this.#readers = new ReaderSessions({ facts, history, committed: () => this.#committed })
   }
 
   /** host:port of the master followed last; '' if none was met since the start. */
   get masterAddress(): string {
     return this.#masterAddress
+  }
+
+  /** 0 while it is not known. */
+  get groupCommit(): bigint {
+    return this.#committed ?? 0n
+  }
+
+  get readerCount(): number {
+    return this.#readers.count
   }
 
   get isFollowing(): boolean {
@@ -79,7 +93,9 @@ export class ReplicaCore implements Core {
       case 'adopted':
         return this.#adopted(event.connection, event.result)
       case 'sessionReady':
-        return this.#ready(event.session)
+        return [...this.#ready(event.session), ...this.#readers.ready(event.session)]
+      case 'readerFailed':
+        return this.#readers.failed(event.session, event.error)
       case 'tick':
         if (this.#stopAt !== undefined && now >= this.#stopAt) return this.#stop()
         return this.#connections
@@ -116,15 +132,23 @@ export class ReplicaCore implements Core {
         return this.#begin(connection, message)
       case 'client_hello':
         throw this.#stopAt === undefined ? this.#notMaster() : shuttingDown()
+      case 'reader_hello':
+        return this.#readerHello(connection, message)
+      case 'group_commit_ok': {
+        const effects = this.#readers.confirmed(connection)
+        if (effects === undefined) throw unexpected(message, 'on a replica')
+        return effects
+      }
       case 'heartbeat':
         return [{ type: 'send', connection, message: { type: 'heartbeat_ok', sequence: message.sequence } }]
       case 'group_commit':
         if (connection !== this.#following?.connection || this.#adopting)
           throw unexpected(message, 'from a peer that is not followed')
-        if (message.epoch > this.groupCommit) this.groupCommit = message.epoch
+        if (this.#committed === undefined || message.epoch > this.#committed) this.#committed = message.epoch
         return [
-          { type: 'groupCommit', epoch: this.groupCommit },
+          { type: 'groupCommit', epoch: this.#committed },
           { type: 'send', connection, message: { type: 'group_commit_ok', epoch: message.epoch } },
+          ...this.#readers.advance(),
         ]
       case 'epoch':
         return []
@@ -135,8 +159,18 @@ export class ReplicaCore implements Core {
     }
   }
 
+  #readerHello(connection: ConnectionId, message: Message<'reader_hello'>): Effect[] {
+    if (this.#stopAt !== undefined) throw shuttingDown()
+    const state = this.#connections.get(connection)! // it has just spoken
+    if (state.inSession) throw unexpected(message, 'in a session that has begun')
+    state.inSession = true
+    this.#sessions += 1n
+    return this.#readers.hello(connection, message, this.#sessions, state.secret)
+  }
+
   #begin(connection: ConnectionId, message: Message<'session_begin'>): Effect[] {
     if (this.#stopAt !== undefined) throw shuttingDown()
+    if (this.#readers.has(connection)) throw unexpected(message, 'in a reader session')
     negotiateVersion(message)
     checkCluster(this.#facts, message.clusterId)
     checkChannels(this.#facts, message.channels)
@@ -169,8 +203,17 @@ export class ReplicaCore implements Core {
       effects.push({ type: 'forgetSession', session: older.session })
       if (older.connection !== connection) effects.push({ type: 'close', connection: older.connection })
     }
-    effects.push({ type: 'adopt', connection, history: fromWireHistory(message.history) })
+    const history = fromWireHistory(message.history)
+    effects.push(...this.#endReaders(history), { type: 'adopt', connection, history })
     return effects
+  }
+
+  /** Another mastership may cut what readers were sent, and only it knows what of its history is committed. */
+  #endReaders(next: TermHistory): Effect[] {
+    const [before, after] = [latestTerm(this.#terms.history), latestTerm(next)]
+    if (before !== undefined && after !== undefined && sameTerm(before, after)) return []
+    this.#committed = undefined
+    return this.#readers.endAll('the node follows another mastership')
   }
 
   #adopted(connection: ConnectionId, result: AdoptedHistory | TravertineError): Effect[] {
@@ -233,7 +276,7 @@ export class ReplicaCore implements Core {
   #closed(connection: ConnectionId): Effect[] {
     this.#connections.remove(connection)
     const following = this.#following
-    if (following === undefined || following.connection !== connection) return []
+    if (following === undefined || following.connection !== connection) return this.#readers.closed(connection)
     if (!this.#adopting) this.#following = undefined
     return [{ type: 'forgetSession', session: following.session }]
   }

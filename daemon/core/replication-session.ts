@@ -14,7 +14,6 @@ import { fromWireError, TravertineError } from '../../protocol/errors.ts'
 import { HEARTBEAT_INTERVAL_MS, RECONNECT_MS_MAX, RECONNECT_MS_MIN } from '../../protocol/limits.ts'
 import type { Member } from '../../wal/manifest.ts'
 import type { TermHistory } from '../../wal/term-history.ts'
-import type { Watermarks } from './client-sessions.ts'
 import type { ConnectionId, Effect } from './events.ts'
 import { checkChannels, type MasterFacts, unexpected } from './node-facts.ts'
 import { toWireHistory } from './wire-history.ts'
@@ -25,7 +24,8 @@ export interface ReplicationOptions {
   readonly facts: MasterFacts
   readonly member: Member
   readonly history: TermHistory
-  readonly watermarks: Watermarks
+  /** Readers may be shown what is not above it; undefined while it is not known. */
+  readonly committed: () => bigint | undefined
   readonly ends: () => readonly number[]
   readonly nextSession: () => bigint
 }
@@ -43,7 +43,8 @@ export class ReplicationSession {
   readonly #rowsDown = new Set<number>()
   #heartbeatAt = 0
   #heartbeats = 0
-  #groupCommitSent = 0n
+  /** -1: nothing yet; an epoch 0 is news to a replica, since then it knows. */
+  #groupCommitSent = -1n
   #groupCommitInFlight = false
   /** Why the replica is not streaming now; shown in status. */
   lastError: TravertineError | undefined
@@ -144,9 +145,9 @@ export class ReplicationSession {
 
   /** group_commit is coalesced: one in flight, always the newest. */
   watermarks(): Effect[] {
-    const { stored, propagated } = this.#options.watermarks
-    const epoch = propagated < stored ? propagated : stored
-    if (this.state !== 'streaming' || this.#groupCommitInFlight || epoch <= this.#groupCommitSent) return []
+    const epoch = this.#options.committed()
+    if (this.state !== 'streaming' || this.#groupCommitInFlight) return []
+    if (epoch === undefined || epoch <= this.#groupCommitSent) return []
     this.#groupCommitInFlight = true
     this.#groupCommitSent = epoch
     return [this.#send({ type: 'group_commit', epoch })]
@@ -166,7 +167,7 @@ export class ReplicationSession {
     this.#rowsOpen.clear()
     this.#rowsDown.clear()
     this.#groupCommitInFlight = false
-    this.#groupCommitSent = 0n
+    this.#groupCommitSent = -1n
     return [
       {
         type: 'openRow',

@@ -7,16 +7,20 @@ import { encodeMessage, type Message, MessageReader } from '../../protocol/contr
 import { asError, TravertineError, toWireError } from '../../protocol/errors.ts'
 import { CONNECTION_COUNT_LIMIT, HANDSHAKE_MS_MAX, LINGER_MS_MAX } from '../../protocol/limits.ts'
 
-/** Takes over an opened connection. Must answer with log_open_ok. @throws TravertineError to refuse */
-export type OnOpen = (socket: Socket, open: Message<'log_open'>, rest: Buffer) => void
+/** Takes over opened connections, and answers with log_open_ok or log_read_ok. @throws TravertineError to refuse */
+export interface LogOpenings {
+  /** Somebody wants to append: a client on a master, a master on a replica. */
+  append(socket: Socket, open: Message<'log_open'>, rest: Buffer): void
+  read(socket: Socket, open: Message<'log_read'>, rest: Buffer): void
+}
 
 export class LogListener {
   readonly #server: Server
   readonly #sockets = new Set<Socket>()
-  readonly #onOpen: OnOpen
+  readonly #openings: LogOpenings
 
-  constructor(onOpen: OnOpen) {
-    this.#onOpen = onOpen
+  constructor(openings: LogOpenings) {
+    this.#openings = openings
     this.#server = createServer({ noDelay: true }, (socket) => this.#accept(socket))
     this.#server.maxConnections = CONNECTION_COUNT_LIMIT
   }
@@ -42,7 +46,10 @@ export class LogListener {
     socket.on('error', () => socket.destroy()) // the close handler of whoever owns it says what is lost
     const reader = new MessageReader({ peer: peerOf(socket) })
     const timer = setTimeout(() => {
-      refuse(socket, new TravertineError('HANDSHAKE_TIMEOUT', 'Cannot open a log connection: no log_open in time'))
+      refuse(
+        socket,
+        new TravertineError('HANDSHAKE_TIMEOUT', 'Cannot open a log connection: found no log_open or log_read in time'),
+      )
     }, HANDSHAKE_MS_MAX)
     socket.once('close', () => clearTimeout(timer))
     const onData = (chunk: Buffer): void => {
@@ -51,13 +58,10 @@ export class LogListener {
         if (message === undefined) return
         clearTimeout(timer)
         socket.off('data', onData)
-        if (message.type !== 'log_open') {
-          throw new TravertineError(
-            'MESSAGE_UNEXPECTED',
-            `Cannot open a log connection: found ${message.type}, expected log_open`,
-          )
-        }
-        this.#onOpen(socket, message, reader.takeRest())
+        const rest = reader.takeRest()
+        if (message.type === 'log_open') this.#openings.append(socket, message, rest)
+        else if (message.type === 'log_read') this.#openings.read(socket, message, rest)
+        else throw unexpectedOpening(message)
       } catch (thrown) {
         clearTimeout(timer)
         socket.off('data', onData)
@@ -67,6 +71,13 @@ export class LogListener {
     }
     socket.on('data', onData)
   }
+}
+
+function unexpectedOpening({ type }: Message): TravertineError {
+  return new TravertineError(
+    'MESSAGE_UNEXPECTED',
+    `Cannot open a log connection: found ${type}, expected log_open or log_read`,
+  )
 }
 
 /** Says why, and closes. */

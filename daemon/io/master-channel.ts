@@ -15,24 +15,29 @@ import { CHANNEL_QUEUE_BYTES_LIMIT } from '../../protocol/limits.ts'
 import type { Board } from '../../wal/board.ts'
 import { ChannelLog, type Downstream } from '../../wal/channel-log.ts'
 import type { ChannelWriter } from '../../wal/channel-writer.ts'
-import type { NodeDisk } from '../../wal/node-disk.ts'
+import type { Disk } from '../../wal/disk.ts'
+import { readingStart } from '../../wal/recovery-point.ts'
 import { Segments } from '../../wal/segments.ts'
+import type { TermHistory } from '../../wal/term-history.ts'
 import { ClientLink } from './client-link.ts'
 import { LogListener } from './log-listener.ts'
 import { QuietWatch } from './quiet-watch.ts'
+import { ReaderLinks } from './reader-links.ts'
 import { ReplicaSender } from './replica-sender.ts'
 import { SessionRegistry } from './session-registry.ts'
 
 export interface MasterChannelOptions {
   readonly channel: number
-  readonly disk: NodeDisk
+  readonly disk: Disk
   readonly channelDirectory: string
   readonly board: Board
   readonly writer: ChannelWriter
   readonly term: Term
+  readonly history: TermHistory
   readonly headerSeed: number
   readonly wake: (channel: number) => void
   readonly onRow: (type: 'rowOpen' | 'rowDown', row: number, session: bigint, error?: TravertineError) => void
+  readonly onReaderFailed: (session: bigint, error: TravertineError) => void
   readonly onDrained: () => void
   /** The channel cannot go on. */
   readonly onPoison: (error: TravertineError) => void
@@ -49,6 +54,7 @@ export class MasterChannel implements Downstream {
   readonly #listener: LogListener
   readonly registry = new SessionRegistry()
   readonly #links = new Set<ClientLink>()
+  readonly #readers: ReaderLinks
   readonly #rows = new Map<number, OpenRow>()
   #flushScheduled = false
   #paused = false
@@ -70,7 +76,18 @@ export class MasterChannel implements Downstream {
       wake: (other) => (other === options.channel ? setImmediate(() => this.wakened()) : options.wake(other)),
       wallClockMs: Date.now,
     })
-    this.#listener = new LogListener((socket, open, rest) => this.#openClient(socket, open, rest))
+    this.#readers = new ReaderLinks({
+      channel: options.channel,
+      registry: this.registry,
+      openFiles: () => this.#openFiles(),
+      durablePosition: () => options.writer.durablePosition,
+      startOf: (epoch) => readingStart(options, options.history, epoch),
+      onFailed: options.onReaderFailed,
+    })
+    this.#listener = new LogListener({
+      append: (socket, open, rest) => this.#openClient(socket, open, rest),
+      read: (socket, open, rest) => this.#readers.open(socket, open, rest),
+    })
   }
 
   listen(host: string, port: number): Promise<number> {
@@ -87,11 +104,11 @@ export class MasterChannel implements Downstream {
     session: bigint,
     peer: { host: string; port: number; peerSession: bigint; secret: Uint8Array; resume: number },
   ): void {
-    const { channel, disk, channelDirectory, writer, onRow } = this.#options
+    const { channel, writer, onRow } = this.#options
     const sender = new ReplicaSender({
       ...peer,
       channel,
-      files: new Segments({ disk, directory: channelDirectory, segmentBytes: 0, access: 'read' }),
+      files: this.#openFiles(),
       durablePosition: () => writer.durablePosition,
       onOpen: (position) => {
         this.#acknowledge(row, position)
@@ -137,7 +154,13 @@ export class MasterChannel implements Downstream {
     this.#quietWatch.stop()
     for (const row of [...this.#rows.values()]) row.sender.close()
     for (const link of this.#links) link.close()
+    this.#readers.close()
     this.#listener.close()
+  }
+
+  #openFiles(): Segments {
+    const { disk, channelDirectory } = this.#options
+    return new Segments({ disk, directory: channelDirectory, segmentBytes: 0, access: 'read' })
   }
 
   #openClient(socket: Socket, open: Message<'log_open'>, rest: Buffer): void {
@@ -202,6 +225,7 @@ export class MasterChannel implements Downstream {
     this.#attempt(() => this.#log.flush())
     setImmediate(this.#sendReplies) // one turn: before the next flush, and before anything else is awaited
     for (const row of this.#rows.values()) row.sender.pump()
+    this.#readers.pump()
     if (this.#paused && this.#log.queuedBytes < CHANNEL_QUEUE_BYTES_LIMIT / 2) {
       this.#paused = false
       for (const link of this.#links) link.resume()
@@ -219,6 +243,7 @@ export class MasterChannel implements Downstream {
       this.#log.appendMark()
       this.#options.writer.becomeQuiet()
     })
+    this.#readers.pump()
   }
 
   #attempt(write: () => void): void {

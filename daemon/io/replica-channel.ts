@@ -8,14 +8,15 @@ import type { Socket } from 'node:net'
 import { encodeMessage, type Message } from '../../protocol/control-message.ts'
 import { TravertineError, toWireError } from '../../protocol/errors.ts'
 import { FrameReader } from '../../protocol/frame-reader.ts'
-import type { Term } from '../../protocol/ids.ts'
 import { encodeErrorReply, encodeReply, ReplyType } from '../../protocol/log-reply.ts'
 import type { ChannelWriter } from '../../wal/channel-writer.ts'
 import { ReplicaLog } from '../../wal/replica-log.ts'
+import type { Segments } from '../../wal/segments.ts'
 import { latestTerm, type TermHistory } from '../../wal/term-history.ts'
 import type { FoundSeal } from '../../wal/whole-epoch.ts'
 import { endSocket, LogListener, peerOf } from './log-listener.ts'
 import { QuietWatch } from './quiet-watch.ts'
+import { ReaderLinks } from './reader-links.ts'
 import { SessionRegistry } from './session-registry.ts'
 
 /** Seals are reported to the control thread in bunches: it works out which epochs are whole, for status and restarts. */
@@ -27,6 +28,11 @@ export interface ReplicaChannelOptions {
   /** Makes a writer whose next byte is at `position`. */
   readonly openWriter: (position: number) => ChannelWriter
   readonly position: number
+  /** The channel's files, opened for reading. */
+  readonly openFiles: () => Segments
+  /** Begin of a frame before which nothing of this epoch or a later one stands. */
+  readonly startOf: (epoch: bigint, history: TermHistory) => number
+  readonly onReaderFailed: (session: bigint, error: TravertineError) => void
   readonly whole: () => bigint
   readonly onSeals: (seals: FoundSeal[]) => void
   readonly onPoison: (error: TravertineError) => void
@@ -42,8 +48,9 @@ export class ReplicaChannel {
   readonly #options: ReplicaChannelOptions
   readonly #listener: LogListener
   readonly registry = new SessionRegistry()
+  readonly #readers: ReaderLinks
   #log: ReplicaLog
-  #term: Term | undefined
+  #history: TermHistory = []
   #link: Link | undefined
   #flushScheduled = false
   #poisoned = false
@@ -53,16 +60,27 @@ export class ReplicaChannel {
   constructor(options: ReplicaChannelOptions) {
     this.#options = options
     this.#log = this.#logAt([], options.position)
-    this.#listener = new LogListener((socket, open, rest) => this.#openLink(socket, open, rest))
+    this.#readers = new ReaderLinks({
+      channel: options.channel,
+      registry: this.registry,
+      openFiles: options.openFiles,
+      durablePosition: () => this.#log.durablePosition,
+      startOf: (epoch) => options.startOf(epoch, this.#history),
+      onFailed: options.onReaderFailed,
+    })
+    this.#listener = new LogListener({
+      append: (socket, open, rest) => this.#openLink(socket, open, rest),
+      read: (socket, open, rest) => this.#readers.open(socket, open, rest),
+    })
   }
 
   listen(host: string, port: number): Promise<number> {
     return this.#listener.listen(host, port)
   }
 
-  /** Closes the links and makes durable what has been received; returns the durable end. */
+  /** Closes the master's links and makes durable what has been received; returns the durable end. */
   quiesce(): number {
-    this.registry.forgetAll()
+    this.registry.forgetAll('replication')
     this.#endLink()
     this.#flush()
     return this.#log.durablePosition
@@ -70,7 +88,7 @@ export class ReplicaChannel {
 
   follow(history: TermHistory, position: number): void {
     this.#log = this.#logAt(history, position)
-    this.#term = latestTerm(history)
+    this.#history = history
   }
 
   stop(): void {
@@ -78,6 +96,7 @@ export class ReplicaChannel {
     this.#quietWatch.stop()
     clearTimeout(this.#sealTimer)
     this.#reportSeals()
+    this.#readers.close()
     this.#listener.close()
   }
 
@@ -88,7 +107,7 @@ export class ReplicaChannel {
 
   #openLink(socket: Socket, open: Message<'log_open'>, rest: Buffer): void {
     const { channel, headerSeed } = this.#options
-    const term = this.#term
+    const term = latestTerm(this.#history)
     if (term === undefined)
       throw new TravertineError('SECRET_INVALID', 'Cannot open a log connection: no session was begun')
     const release = this.registry.admit(open, { kind: 'replication', channel }, () => this.#endLink())
@@ -131,6 +150,7 @@ export class ReplicaChannel {
     this.#attempt(() => this.#log.flush())
     this.#link?.socket.write(encodeReply(ReplyType.DURABLE, this.#log.receivedPosition, this.#log.durablePosition))
     this.#quietWatch.touch()
+    this.#readers.pump()
     this.#sealTimer ??= setTimeout(() => this.#reportSeals(), SEALS_REPORT_MS)
   }
 

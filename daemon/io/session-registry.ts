@@ -1,18 +1,25 @@
 /** The secrets that a channel thread accepts on its log connections, and the connections that live on each. */
 import { timingSafeEqual } from 'node:crypto'
-import type { Message } from '../../protocol/control-message.ts'
 import { TravertineError } from '../../protocol/errors.ts'
+import type { SessionKind } from '../core/events.ts'
 
 interface Registered {
   readonly secret: Uint8Array
-  readonly kind: 'client' | 'replication'
+  readonly kind: SessionKind
   readonly closers: Set<() => void>
+}
+
+/** What the first message of every log connection names. */
+interface Opening {
+  readonly session: bigint
+  readonly secret: Uint8Array
+  readonly channel: number
 }
 
 export class SessionRegistry {
   readonly #sessions = new Map<bigint, Registered>()
 
-  register(session: bigint, secret: Uint8Array, kind: 'client' | 'replication'): void {
+  register(session: bigint, secret: Uint8Array, kind: SessionKind): void {
     this.#sessions.set(session, { secret, kind, closers: new Set() })
   }
 
@@ -23,8 +30,8 @@ export class SessionRegistry {
     for (const close of found?.closers ?? []) close()
   }
 
-  forgetAll(): void {
-    for (const session of [...this.#sessions.keys()]) this.forget(session)
+  forgetAll(kind: SessionKind): void {
+    for (const [session, registered] of [...this.#sessions]) if (registered.kind === kind) this.forget(session)
   }
 
   /**
@@ -33,11 +40,7 @@ export class SessionRegistry {
    * @returns a function that takes the connection off the session again
    * @throws SECRET_INVALID for an unknown session and for a wrong secret alike, CHANNEL_UNKNOWN
    */
-  admit(
-    open: Message<'log_open'>,
-    expected: { kind: 'client' | 'replication'; channel: number },
-    close: () => void,
-  ): () => void {
+  admit(open: Opening, expected: { kind: SessionKind; channel: number }, close: () => void): () => void {
     const found = this.#sessions.get(open.session)
     const good = found !== undefined && found.kind === expected.kind && timingSafeEqual(found.secret, open.secret)
     if (!good) {

@@ -10,6 +10,7 @@ import { channelId } from '../../protocol/ids.ts'
 import { Board } from '../../wal/board.ts'
 import { ChannelWriter } from '../../wal/channel-writer.ts'
 import { NodeDisk } from '../../wal/node-disk.ts'
+import { readingStart } from '../../wal/recovery-point.ts'
 import { channelDirectory, Segments } from '../../wal/segments.ts'
 import { MasterChannel } from '../io/master-channel.ts'
 import { ReplicaChannel } from '../io/replica-channel.ts'
@@ -51,6 +52,8 @@ function openWriter(position: number): ChannelWriter {
   return writer
 }
 
+const onReaderFailed = (session: bigint, error: TravertineError): void =>
+  say({ type: 'readerFailed', session, error: toWireError(error) })
 const onPoison = (error: TravertineError): void => say({ type: 'failed', error: toWireError(error) })
 
 interface RunningChannel {
@@ -68,6 +71,7 @@ function startMaster(master: MasterStart): RunningChannel {
     board: new Board(master.board),
     writer: openWriter(start.position),
     term: master.term,
+    history: master.history,
     headerSeed: seed,
     wake: (other) => wakePorts[other]?.postMessage(0),
     onRow: (type, row, session, error) =>
@@ -76,6 +80,7 @@ function startMaster(master: MasterStart): RunningChannel {
           ? { type, row, session, error: toWireError(error) }
           : { type, row, session },
       ),
+    onReaderFailed,
     onDrained: () => {
       if (!drainedSaid) say({ type: 'drained' })
       drainedSaid = true
@@ -121,6 +126,10 @@ function startReplica(): RunningChannel {
     headerSeed: seed,
     openWriter,
     position: start.position,
+    openFiles: () => new Segments({ disk, directory, segmentBytes: 0, access: 'read' }),
+    startOf: (epoch, history) =>
+      readingStart({ disk, channelDirectory: directory, channel: start.channel }, history, epoch),
+    onReaderFailed,
     whole: () => Atomics.load(whole, 0),
     onSeals: (seals) => say({ type: 'seals', seals }),
     onPoison,

@@ -10,6 +10,7 @@ import type { BoardHandle } from '../../wal/board.ts'
 import type { RecoveryPoint } from '../../wal/recovery-point.ts'
 import type { TermHistory } from '../../wal/term-history.ts'
 import type { FoundSeal } from '../../wal/whole-epoch.ts'
+import type { SessionKind } from '../core/events.ts'
 
 /** workerData of a channel thread. */
 export interface ChannelThreadStart {
@@ -35,6 +36,7 @@ export interface ChannelThreadStart {
 export interface MasterStart {
   readonly board: BoardHandle
   readonly term: Term
+  readonly history: TermHistory
   /** One port to every other channel thread, at its index. */
   readonly wakePorts: readonly (MessagePort | undefined)[]
 }
@@ -45,7 +47,7 @@ export type ToChannel =
       readonly type: 'registerSession'
       readonly session: bigint
       readonly secret: Uint8Array
-      readonly kind: 'client' | 'replication'
+      readonly kind: SessionKind
     }
   | { readonly type: 'forgetSession'; readonly session: bigint }
   | {
@@ -76,6 +78,7 @@ export type FromChannel =
   | { readonly type: 'sessionReady'; readonly session: bigint }
   | { readonly type: 'rowOpen'; readonly row: number; readonly session: bigint }
   | { readonly type: 'rowDown'; readonly row: number; readonly session: bigint; readonly error?: WireError }
+  | { readonly type: 'readerFailed'; readonly session: bigint; readonly error: WireError }
   | { readonly type: 'quiet'; readonly position: number }
   | { readonly type: 'seals'; readonly seals: readonly FoundSeal[] }
   | { readonly type: 'recoveryPoint'; readonly point: RecoveryPoint }

@@ -12,6 +12,7 @@ export function buildMessage(type: string, args: Arguments): Message {
   }
   switch (type) {
     case 'client_hello':
+    case 'reader_hello':
       return { type, ...versions(), clusterId: clusterOf(args) }
     case 'session_begin': {
       const node = args.option('node') ?? 'A'

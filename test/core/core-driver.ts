@@ -13,7 +13,7 @@ import { clusterId, nodeId, type Term } from '../../protocol/ids.ts'
 import type { TermHistory } from '../../wal/term-history.ts'
 import { buildMessage } from './build-message.ts'
 import { CLUSTERS, nameOfNode, nodeNamed, parseHistory, parseTerm } from './names.ts'
-import type { Arguments, Driver } from './transcript.ts'
+import { Arguments, type Driver } from './transcript.ts'
 
 export class CoreDriver implements Driver {
   #core: MasterCore | ReplicaCore | undefined
@@ -28,7 +28,20 @@ export class CoreDriver implements Driver {
       this.#now += args.number()
       return this.#step({ type: 'tick' })
     }
+    if (name === 'readers') return this.#readers(args.number())
     return this.#step(this.#event(name, args))
+  }
+
+  /** So many readers at once, told in one line. */
+  #readers(count: number): string[] {
+    let effects = 0
+    for (let connection = 1; connection <= count; connection++) {
+      const peer = `host${connection}:9000`
+      this.#step({ type: 'connected', connection, peer, secret: Buffer.alloc(16, connection) })
+      const message = buildMessage('reader_hello', new Arguments([]))
+      effects += this.#step({ type: 'message', connection, message }).length
+    }
+    return [`${effects} registered`]
   }
 
   #master(args: Arguments): string[] {
@@ -82,6 +95,8 @@ export class CoreDriver implements Driver {
         return { type: name, connection: args.number(), result: errorOf(args) ?? adoptedHistory(args) }
       case 'watermarks':
         return { type: name, closed: BigInt(args.word()), stored: BigInt(args.word()), propagated: BigInt(args.word()) }
+      case 'readerFailed':
+        return { type: name, session: BigInt(args.word()), error: errorOf(args) ?? failure('LOG_DAMAGED') }
       case 'ends':
         return { type: name, ends: args.listOption('ends', []) }
       case 'shutdown':
@@ -102,12 +117,17 @@ export class CoreDriver implements Driver {
     const core = this.#core
     if (core instanceof MasterCore) {
       const replicas = core.replicas().map((r) => `${r.member.address} ${r.state} ${r.lastError?.code ?? ''}`.trimEnd())
-      return [`clients ${core.clientCount}`, ...replicas]
+      return [`clients ${core.clientCount}${readersOf(core)}`, ...replicas]
     }
     if (core === undefined) return []
-    return [`following ${core.isFollowing} master=${core.masterAddress} groupCommit=${core.groupCommit}`]
+    return [
+      `following ${core.isFollowing} master=${core.masterAddress} groupCommit=${core.groupCommit}${readersOf(core)}`,
+    ]
   }
 }
+
+const readersOf = ({ readerCount }: MasterCore | ReplicaCore): string =>
+  readerCount === 0 ? '' : ` readers ${readerCount}`
 
 function facts(channels: number, node: string) {
   return {

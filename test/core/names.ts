@@ -17,15 +17,16 @@ export function parseTerm(text: string): Term {
   return { number: termNumber(BigInt(number)), nodeId: nodeId(nodeNamed(node)), tag: Number(tag) }
 }
 
-/** `1A7@0,0;2A8@500,300`: masterships with their starts per channel; empty for none. */
+/** `1A7@0,0;2A8@500,300/12`: masterships with their starts per channel, and the base epoch if not 0; empty for none. */
 export function parseHistory(text: string): TermHistory {
   if (text === '') return []
   return text.split(';').map((part) => {
-    const [term = '', starts = ''] = part.split('@')
+    const [term = '', place = ''] = part.split('@')
+    const [starts = '', base = '0'] = place.split('/')
     return {
       term: parseTerm(term),
-      firstEpoch: epoch(1n),
-      baseEpoch: epoch(0n),
+      firstEpoch: epoch(BigInt(base) + 1n),
+      baseEpoch: epoch(BigInt(base)),
       starts: starts.split(',').map((start) => byteOffset(Number(start))),
     }
   })

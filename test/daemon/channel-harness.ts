@@ -71,9 +71,11 @@ export class ChannelHarness {
       board: new Board(createBoard(boardShape(1), { firstEpoch: 1n, baseEpoch: 0n, policy })),
       writer: new ChannelWriter({ channel: 0, segments, position: 0, onRecoveryPoint: () => undefined }),
       term: { number: termNumber(1n), nodeId: nodeId(manifest.nodeId), tag: 1 },
+      history: [],
       headerSeed: this.seed,
       wake: () => undefined,
       onRow: (type) => this.rows.push(type),
+      onReaderFailed: () => undefined,
       onDrained: () => undefined,
       onPoison: (error) => this.poisons.push(error),
     })

@@ -174,7 +174,7 @@ async function startReplica(config: NodeConfig, port: number | undefined): Promi
 }
 
 /** Every byte of a channel up to its end, as recovery finds it. */
-function readChannel(directory: string, channel: number): Buffer {
+export function readChannel(directory: string, channel: number): Buffer {
   const disk = new NodeDisk()
   const { clusterId, nodeId, history } = readManifest(disk, directory)
   const { end } = recoverChannel({ disk, directory, channel, clusterId, nodeId, history })
