@@ -63,6 +63,8 @@ export const CLIENT_REDIRECT_COUNT_LIMIT = 3
 /** Addresses given to one `connect`. */
 export const CLIENT_ADDRESS_COUNT_LIMIT = 64
 
+/** Producers of one channel that its table remembers; beyond, the one that has not written for the longest time goes. */
+export const PRODUCER_COUNT_LIMIT = 16_384
 /** Ranges of missing sessions remembered per producer, and told in one log_open_ok; each costs a rejection or a loss. */
 export const PRODUCER_RANGE_COUNT_LIMIT = 32
 
