@@ -7,20 +7,21 @@ import type { Connection, ConnectionHandler, Listener, Network } from '../protoc
 import { asError, TravertineError } from '../protocol/errors.ts'
 import { LINGER_MS_MAX } from '../protocol/limits.ts'
 
-class NodeConnection implements Connection {
+/** Any stream socket; `openedEvent` is the event that says a dialled one is ready: of TLS, after its handshake. */
+export class NodeConnection implements Connection {
   readonly #socket: Socket
   #peer: string
   #handler: ConnectionHandler | undefined
   #cause: Error | undefined
 
-  constructor(socket: Socket, peer: string) {
+  constructor(socket: Socket, peer: string, openedEvent: 'connect' | 'secureConnect' = 'connect') {
     this.#socket = socket
     this.#peer = peer
     socket.on('error', (error) => {
       this.#cause = error
       socket.destroy()
     })
-    socket.on('connect', () => {
+    socket.on(openedEvent, () => {
       this.#peer = peerOf(socket)
       this.#handler?.opened?.()
     })
@@ -86,7 +87,7 @@ class NodeConnection implements Connection {
   }
 }
 
-const peerOf = (socket: Socket): string => `${socket.remoteAddress ?? '?'}:${socket.remotePort ?? 0}`
+export const peerOf = (socket: Socket): string => `${socket.remoteAddress ?? '?'}:${socket.remotePort ?? 0}`
 
 export const nodeNetwork: Network = {
   dial: (host, port) => new NodeConnection(connect({ host, port, noDelay: true }), `${host}:${port}`),
@@ -97,7 +98,7 @@ export const nodeNetwork: Network = {
   },
 }
 
-function listenOn(server: Server, host: string, port: number): Promise<Listener> {
+export function listenOn(server: Server, host: string, port: number): Promise<Listener> {
   return new Promise((resolve, reject) => {
     server.once('error', (thrown) => reject(listenFailed(host, port, asError(thrown))))
     server.listen({ host, port }, () => {
