@@ -10,6 +10,6 @@ t.test('headings equal the error codes, and each says how it looks and what to d
     [...Object.keys(ERROR_CODES), DEFECT_CODE],
   )
   for (const section of sections) {
-    t.match(section, /^[A-Z_]+\n\n\*\*Seen\.\*\* [\s\S]{20,}?\n\n\*\*Do\.\*\* [\s\S]{20,}/, section.split('\n')[0])
+    t.match(section, /^[A-Z_]+\n\n\*\*Seen\.\*\* [\s\S]{20,}?\n\n\*\*Do\.\*\* [\s\S]{20,}/)
   }
 })
