@@ -2,6 +2,7 @@
 import t from 'tap'
 import {
   asError,
+  DEFECT_CODE,
   ERROR_CODES,
   type ErrorCode,
   fromWireError,
@@ -24,6 +25,18 @@ t.test('docs/ERRORS.md has a section per code, in the same order, with its numbe
     const [number, retryable] = ERROR_CODES[code]
     t.match(section, `\n\nNumber ${number}, ${retryable ? 'retryable' : 'not retryable'}.\n`, code)
     t.match(section, /\n\*\*Meaning\.\*\* [\s\S]{20,}\n\*\*What to do\.\*\* [\s\S]{15,}/, code)
+  }
+  t.end()
+})
+
+t.test('docs/RUNBOOK.md has the same sections, and one for defects, each with how it looks and what to do', (t) => {
+  const sections = readDocument('RUNBOOK').split(/^## /m).slice(1)
+  t.same(
+    sections.map((section) => section.split('\n')[0]),
+    [...Object.keys(ERROR_CODES), DEFECT_CODE],
+  )
+  for (const section of sections) {
+    t.match(section, /^[A-Z_]+\n\n\*\*Seen\.\*\* [\s\S]{20,}?\n\n\*\*Do\.\*\* [\s\S]{20,}/)
   }
   t.end()
 })
