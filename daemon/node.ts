@@ -10,6 +10,8 @@ import type { DirectoryLock } from '../wal/directory-lock.ts'
 import { lockDirectory } from '../wal/directory-lock.ts'
 import { readManifest } from '../wal/manifest.ts'
 import { NodeDisk } from '../wal/node-disk.ts'
+import { nodeWorld } from '../world/node-world.ts'
+import { ChannelThreads } from './io/channel-threads.ts'
 import { JobPool } from './io/job-pool.ts'
 import { checkPorts, fullConfig, type LogLine, type NodeConfig } from './node-config.ts'
 import type { NodeStatus } from './node-status.ts'
@@ -46,8 +48,14 @@ export async function startNode(config: NodeConfig): Promise<TravertineNode> {
   const pool = new JobPool()
   try {
     const manifest = readManifest(new NodeDisk(), full.directory)
-    const log = await openLog(pool, full.directory, manifest)
-    const node = new RunningNode({ config: full, log, pool })
+    const log = await openLog(pool, nodeWorld, { directory: full.directory, manifest })
+    const node = new RunningNode({
+      config: full,
+      log,
+      world: nodeWorld,
+      pool,
+      openChannels: (options) => new ChannelThreads(options),
+    })
     await node.start()
     return handle(node, full.host, pool, lock)
   } catch (error) {

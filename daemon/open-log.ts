@@ -2,12 +2,13 @@
  * Opens the log of a data directory for a node: recovers all channels, then starts a mastership or prepares to follow.
  * Runs in the job pool; the control thread only waits for the result.
  */
-import { randomBytes } from 'node:crypto'
+
+import type { World } from '../protocol/world.ts'
 import type { Manifest } from '../wal/manifest.ts'
 import { wholeOfScans } from '../wal/mastership.ts'
 import type { Mastership } from '../wal/term-history.ts'
 import type { FoundSeal } from '../wal/whole-epoch.ts'
-import type { JobPool } from './io/job-pool.ts'
+import type { JobRunner } from './io/job-pool.ts'
 
 export interface OpenLog {
   readonly manifest: Manifest
@@ -26,7 +27,11 @@ export interface OpenLog {
 }
 
 /** @throws LOG_DAMAGED, LOG_INCOMPLETE, FRAME_VERSION_UNSUPPORTED, DISK_FULL, DISK_FAILED */
-export async function openLog(pool: JobPool, directory: string, manifest: Manifest): Promise<OpenLog> {
+export async function openLog(
+  pool: JobRunner,
+  { randomBytes }: Pick<World, 'randomBytes'>,
+  { directory, manifest }: { directory: string; manifest: Manifest },
+): Promise<OpenLog> {
   const { clusterId, nodeId, history } = manifest
   const scans = await Promise.all(
     Array.from({ length: manifest.channels }, (_, channel) =>
@@ -42,7 +47,12 @@ export async function openLog(pool: JobPool, directory: string, manifest: Manife
     await Promise.all(scans.map((scan) => pool.run('rewriteTail', { directory, scan })))
     return { manifest, ends: scans.map((scan) => scan.end), mastership: undefined, whole, divergentBytes: 0 }
   }
-  const started = await pool.run('startMastership', { directory, manifest, scans, tag: randomTag() })
+  const started = await pool.run('startMastership', {
+    directory,
+    manifest,
+    scans,
+    tag: randomBytes(4).readUInt32LE(0) || 1,
+  })
   return {
     manifest: started.manifest,
     ends: started.mastership.starts,
@@ -50,11 +60,6 @@ export async function openLog(pool: JobPool, directory: string, manifest: Manife
     whole,
     divergentBytes: sum(started.divergentBytes),
   }
-}
-
-/** 1 to 2^32 - 1. */
-function randomTag(): number {
-  return randomBytes(4).readUInt32LE(0) || 1
 }
 
 const sum = (numbers: readonly number[]): number => numbers.reduce((a, b) => a + b, 0)

@@ -4,18 +4,20 @@
  * Where effects are executed the contract is: an effect that names durable state (`adopt`) is finished before its event
  * goes back to the core, so nothing that a core sends can promise more than the disk holds.
  */
+import type { Timer } from '../protocol/clock.ts'
 import { asError, DEFECT_CODE, type ErrorCode, fromWireError, TravertineError } from '../protocol/errors.ts'
-import { Board, boardShape, createBoard } from '../wal/board.ts'
-import { encodePolicy } from '../wal/durability.ts'
+import type { World } from '../protocol/world.ts'
+import type { Board } from '../wal/board.ts'
 import type { Manifest } from '../wal/manifest.ts'
+import { boardOf, channelStarts } from './channel-starts.ts'
 import type { Core, Effect, Event } from './core/events.ts'
 import { MasterCore } from './core/master-core.ts'
 import { ReplicaCore } from './core/replica-core.ts'
 import { WholeTracker } from './core/whole-tracker.ts'
-import { ChannelThreads } from './io/channel-threads.ts'
+import type { Channels, ChannelsOptions } from './io/channel-threads.ts'
 import { ControlConnections } from './io/control-connections.ts'
 import { DiskWatch } from './io/disk-watch.ts'
-import type { JobPool } from './io/job-pool.ts'
+import type { JobRunner } from './io/job-pool.ts'
 import type { FullConfig } from './node-config.ts'
 import { describeNode, type NodeStatus } from './node-status.ts'
 import type { OpenLog } from './open-log.ts'
@@ -29,15 +31,18 @@ const THREAD_STOP_MS = 5_000
 export interface RunningNodeOptions {
   readonly config: FullConfig
   readonly log: OpenLog
-  readonly pool: JobPool
+  readonly world: World
+  readonly pool: JobRunner
+  readonly openChannels: (options: ChannelsOptions) => Channels
 }
 
 export class RunningNode {
   readonly #config: FullConfig
-  readonly #pool: JobPool
+  readonly #world: World
+  readonly #pool: JobRunner
   readonly #log: OpenLog
   readonly #board: Board | undefined
-  readonly #threads: ChannelThreads
+  readonly #threads: Channels
   readonly #control: ControlConnections
   readonly #watch: DiskWatch
   readonly #doorbells: readonly SharedArrayBuffer[]
@@ -45,7 +50,7 @@ export class RunningNode {
   readonly #whole: WholeTracker
   #core: Core | undefined
   #manifest: Manifest
-  #ticker: NodeJS.Timeout | undefined
+  #ticker: Timer | undefined
   #drained = 0
   readonly #readySessions = new Map<bigint, number>()
   #quiet: ((position: number, channel: number) => void) | undefined
@@ -57,6 +62,7 @@ export class RunningNode {
 
   constructor(options: RunningNodeOptions) {
     this.#config = options.config
+    this.#world = options.world
     this.#pool = options.pool
     this.#log = options.log
     this.#manifest = options.log.manifest
@@ -66,10 +72,11 @@ export class RunningNode {
     this.closed.catch(() => undefined) // `start` throws the same error; nobody else may be listening yet
     this.#whole = new WholeTracker(options.log.whole)
     this.#publishWhole()
-    this.#board = this.#createBoard()
+    this.#board = boardOf(options.log)
     this.#doorbells = options.log.ends.map(() => doorbellMemory())
-    this.#threads = this.#createThreads()
+    this.#threads = this.#openChannels(options.openChannels)
     this.#control = new ControlConnections(
+      options.world,
       (event) => this.#step(event),
       () => ({ ...this.status() }),
     )
@@ -87,7 +94,7 @@ export class RunningNode {
     }
     this.#core = this.#createCore()
     this.#tick() // the first client is told the watermarks as they are
-    this.#ticker = setInterval(() => this.#tick(), TICK_MS)
+    this.#ticker = this.#world.clock.every(TICK_MS, () => this.#tick())
     this.#watch.check()
     const { divergentBytes } = this.#log
     if (divergentBytes > 0)
@@ -111,37 +118,11 @@ export class RunningNode {
     })
   }
 
-  #createBoard(): Board | undefined {
-    const { mastership, manifest } = this.#log
-    if (mastership === undefined) return undefined
-    const policy = encodePolicy({ inSync: manifest.members.map((m) => m.row), quorum: manifest.quorum })
-    const { firstEpoch, baseEpoch } = mastership
-    return new Board(createBoard(boardShape(manifest.channels), { firstEpoch, baseEpoch, policy }))
-  }
-
-  #createThreads(): ChannelThreads {
-    const { directory, host, port, segmentsAhead } = this.#config
-    const { manifest, ends, mastership } = this.#log
-    const { clusterId, nodeId, channels, segmentBytes } = manifest
-    return new ChannelThreads({
-      starts: ends.map((position, channel) => ({
-        channel,
-        channels,
-        directory,
-        clusterId,
-        nodeId,
-        segmentBytes,
-        segmentsAhead,
-        host,
-        port: port === 0 ? 0 : port + 1 + channel,
-        position,
-        doorbell: this.#doorbells[channel]!, // one per end
-        whole: this.#wholeMemory,
-      })),
-      master:
-        mastership === undefined || this.#board === undefined
-          ? undefined
-          : { board: this.#board.handle, term: mastership.term, history: manifest.history },
+  #openChannels(open: RunningNodeOptions['openChannels']): Channels {
+    const shared = { board: this.#board, doorbells: this.#doorbells, whole: this.#wholeMemory }
+    return open({
+      clock: this.#world.clock,
+      starts: channelStarts(this.#config, this.#log, shared),
       onMessage: (channel, message) => this.#fromChannel(channel, message),
       onFailure: (error) => this.#fail(error),
     })
@@ -150,6 +131,7 @@ export class RunningNode {
   #createWatch(): DiskWatch {
     const { channels, segmentBytes } = this.#manifest
     return new DiskWatch({
+      clock: this.#world.clock,
       channels,
       segmentBytes,
       freeBytes: () => this.#pool.run('freeBytes', { directory: this.#config.directory }),
@@ -178,7 +160,7 @@ export class RunningNode {
   #step(event: Event): void {
     if (this.#stopping !== undefined || this.#core === undefined) return
     try {
-      for (const effect of this.#core.step(performance.now(), event)) this.#carryOut(effect)
+      for (const effect of this.#core.step(this.#world.clock.now(), event)) this.#carryOut(effect)
     } catch (thrown) {
       this.#fail(asError(thrown))
     }
@@ -380,7 +362,7 @@ export class RunningNode {
   }
 
   async #stopNow(error: Error | undefined): Promise<void> {
-    clearInterval(this.#ticker)
+    this.#ticker?.cancel()
     this.#watch.stop()
     this.#control.stop()
     await this.#threads.stop(THREAD_STOP_MS)

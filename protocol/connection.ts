@@ -47,6 +47,8 @@ export interface Listener {
   readonly port: number
   /** No new connections; those that are there live on. */
   close(): void
+  /** Closes at once what it has accepted. */
+  destroyConnections(): void
 }
 
 export interface Network {

@@ -13,10 +13,20 @@
  */
 import { type Board, NONE, UNKNOWN } from './board.ts'
 import { policyCounts, propagatedLayer } from './durability.ts'
-import type { LogPort, StepMachine } from './log-port.ts'
+import type { LogPort, RunOperation, StepMachine } from './log-port.ts'
 
 export function runToEnd(machine: StepMachine): void {
   while (!machine.step());
+}
+
+export const runAtOnce: RunOperation = (operation) => {
+  try {
+    runToEnd(operation.begin())
+  } catch (thrown) {
+    operation.failed(thrown)
+    return
+  }
+  operation.done()
 }
 
 /** What the machines of one channel share. */

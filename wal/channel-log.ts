@@ -25,11 +25,11 @@ import type { Term } from '../protocol/ids.ts'
 import { FLUSH_BYTES_LIMIT } from '../protocol/limits.ts'
 import { encodeMark, encodeSeal } from '../protocol/seal.ts'
 import { type Board, NONE } from './board.ts'
-import { Acknowledge, ChannelState, Flush, Recompute, rowDown, runToEnd } from './board-machine.ts'
+import { Acknowledge, ChannelState, Flush, Recompute, rowDown } from './board-machine.ts'
 import type { ChannelWriter } from './channel-writer.ts'
 import { Deque } from './deque.ts'
 import { policyIsSatisfiable } from './durability.ts'
-import type { LogPort } from './log-port.ts'
+import type { LogPort, StepMachine } from './log-port.ts'
 
 /** The writer of sessions: one client's log connection. */
 export interface Origin {
@@ -142,26 +142,33 @@ export class ChannelLog implements LogPort {
     this.#queuedBytes += bytes
   }
 
-  /** Writes and seals what is queued. @throws CHANNEL_POISONED: the node has to stop */
-  flush(): void {
+  // ---- operations on the board: one at a time, the next is begun when the last is through
+
+  /** Writes and seals what is queued. Its steps throw CHANNEL_POISONED: the node has to stop. */
+  beginFlush(): StepMachine {
     this.#flush.begin()
-    runToEnd(this.#flush)
+    return this.#flush
   }
 
   /** Progress of other channels may concern us. The caller flushes afterwards if `wantsFlush`. */
-  wakened(): void {
+  beginRecompute(): StepMachine {
     this.#recompute.begin()
-    runToEnd(this.#recompute)
+    return this.#recompute
   }
 
   /** The replica of `row` has made durable what lies below `position`; the first call of a session brings the row up. */
-  acknowledge(row: number, position: number): void {
+  beginAcknowledge(row: number, position: number): StepMachine {
     this.#acknowledge.begin(row, position)
-    runToEnd(this.#acknowledge)
+    return this.#acknowledge
   }
 
-  rowDown(row: number): void {
-    rowDown(this.#options.board, this.#options.channel, row)
+  beginRowDown(row: number): StepMachine {
+    return {
+      step: () => {
+        rowDown(this.#options.board, this.#options.channel, row)
+        return true
+      },
+    }
   }
 
   /** Proves the last flush durable to a later scan. Called when the channel has been idle for a while. */

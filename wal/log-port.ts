@@ -25,5 +25,21 @@ export interface LogPort {
 
 /** One operation under way. */
 export interface StepMachine {
+  /** At most one atomic access, or one call of the port. True: the operation is complete. */
   step(): boolean
 }
+
+/** An operation on the board with what follows it. */
+export interface Operation {
+  begin(): StepMachine
+  done(): void
+  /** A step has thrown; there are no further ones. */
+  failed(thrown: unknown): void
+}
+
+/**
+ * Carries out the operations of one channel, one after the other in the order of the calls. Production runs each to its
+ * end at once (board-machine.ts); the simulator lets other channels go on between any two steps, and keeps whatever else
+ * happens to this channel waiting until it is through.
+ */
+export type RunOperation = (operation: Operation) => void

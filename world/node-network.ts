@@ -99,6 +99,11 @@ export const nodeNetwork: Network = {
 }
 
 export function listenOn(server: Server, host: string, port: number): Promise<Listener> {
+  const sockets = new Set<Socket>() // TCP's, below TLS too
+  server.on('connection', (socket) => {
+    sockets.add(socket)
+    socket.once('close', () => sockets.delete(socket))
+  })
   return new Promise((resolve, reject) => {
     server.once('error', (thrown) => reject(listenFailed(host, port, asError(thrown))))
     server.listen({ host, port }, () => {
@@ -107,6 +112,9 @@ export function listenOn(server: Server, host: string, port: number): Promise<Li
         port: typeof address === 'object' && address !== null ? address.port : port,
         close: () => {
           server.close()
+        },
+        destroyConnections: () => {
+          for (const socket of sockets) socket.destroy()
         },
       })
     })

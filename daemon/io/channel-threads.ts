@@ -4,27 +4,37 @@
  * A thread that exits on its own takes the node with it: its epochs can never be stored (STYLE B thread-stream#138).
  */
 import { MessageChannel, type MessagePort, type TransferListItem, Worker } from 'node:worker_threads'
+import type { Clock } from '../../protocol/clock.ts'
 import { fromWireError, TravertineError } from '../../protocol/errors.ts'
-import type { ChannelThreadStart, FromChannel, MasterStart, ToChannel } from '../threads/thread-messages.ts'
+import type { ChannelStart, ChannelThreadStart, FromChannel, ToChannel } from '../threads/thread-messages.ts'
 
-export interface ChannelThreadsOptions {
-  readonly starts: readonly Omit<ChannelThreadStart, 'master'>[]
-  readonly master: Omit<MasterStart, 'wakePorts'> | undefined
+export interface ChannelsOptions {
+  readonly clock: Clock
+  readonly starts: readonly ChannelStart[]
   readonly onMessage: (channel: number, message: FromChannel) => void
   /** A thread has failed or died: the node has to stop. */
   readonly onFailure: (error: Error) => void
 }
 
-export class ChannelThreads {
+/** All channels of a node, each somewhere of its own: in a thread here, in a simulated one in the simulator. */
+export interface Channels {
+  /** Starts all; resolves with the port of each listener. @throws PORT_IN_USE and what else keeps one from starting */
+  start(): Promise<number[]>
+  send(channel: number, message: ToChannel): void
+  sendAll(message: ToChannel): void
+  /** Asks all to end, and waits; those that do not end within the limit are cut off. */
+  stop(limitMs: number): Promise<void>
+}
+
+export class ChannelThreads implements Channels {
   readonly #workers: Worker[] = []
-  readonly #options: ChannelThreadsOptions
+  readonly #options: ChannelsOptions
   #stopping = false
 
-  constructor(options: ChannelThreadsOptions) {
+  constructor(options: ChannelsOptions) {
     this.#options = options
   }
 
-  /** Starts all threads; resolves with the port of each listener. @throws PORT_IN_USE and what else keeps one from starting */
   async start(): Promise<number[]> {
     const wakePorts = wakeMesh(this.#options.starts.length)
     return Promise.all(
@@ -40,7 +50,6 @@ export class ChannelThreads {
     for (const worker of this.#workers) worker.postMessage(message)
   }
 
-  /** Asks all threads to end, and waits; threads that do not end within the limit are terminated. */
   async stop(limitMs: number): Promise<void> {
     this.#stopping = true
     const exits = this.#workers.map(
@@ -51,26 +60,20 @@ export class ChannelThreads {
         }),
     )
     this.sendAll({ type: 'stop' })
-    let timer: NodeJS.Timeout | undefined
-    const limit = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, limitMs)
+    await new Promise<void>((resolve) => {
+      const timer = this.#options.clock.after(limitMs, resolve)
+      void Promise.all(exits).then(() => {
+        timer.cancel()
+        resolve()
+      })
     })
-    await Promise.race([Promise.all(exits), limit])
-    clearTimeout(timer)
     await Promise.all(this.#workers.map((worker) => worker.terminate()))
   }
 
-  #startOne(
-    start: Omit<ChannelThreadStart, 'master'>,
-    channel: number,
-    wakePorts: readonly (MessagePort | undefined)[],
-  ): Promise<number> {
-    const { master, onMessage, onFailure } = this.#options
-    const workerData: ChannelThreadStart = {
-      ...start,
-      master: master === undefined ? undefined : { ...master, wakePorts },
-    }
-    const transferList: TransferListItem[] = master === undefined ? [] : wakePorts.filter((port) => port !== undefined)
+  #startOne(start: ChannelStart, channel: number, wakePorts: readonly (MessagePort | undefined)[]): Promise<number> {
+    const { onMessage, onFailure } = this.#options
+    const workerData: ChannelThreadStart = { start, wakePorts }
+    const transferList: TransferListItem[] = wakePorts.filter((port) => port !== undefined)
     const worker = new Worker(new URL('../threads/channel-thread.js', import.meta.url), {
       workerData,
       transferList,

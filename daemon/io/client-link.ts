@@ -4,17 +4,16 @@
  * Errors of the stream (CRC, body, sequence) end this connection with an ERROR reply and touch nobody else; what was
  * accepted before stays accepted. Replies wait until the channel says `sendReplies`, and then leave in one write.
  */
-import type { Socket } from 'node:net'
+import type { Connection } from '../../protocol/connection.ts'
 import { TravertineError, toWireError } from '../../protocol/errors.ts'
 import { HeaderOffset, readU64Number } from '../../protocol/frame.ts'
 import { FrameReader } from '../../protocol/frame-reader.ts'
 import { UNREAD_BYTES_LIMIT } from '../../protocol/limits.ts'
 import { encodeErrorReply, encodeReply, ReplyType } from '../../protocol/log-reply.ts'
 import type { ChannelLog, Origin } from '../../wal/channel-log.ts'
-import { endSocket, peerOf } from './log-listener.ts'
 
 export interface ClientLinkOptions {
-  readonly socket: Socket
+  readonly connection: Connection
   readonly log: ChannelLog
   readonly channel: number
   readonly headerSeed: number
@@ -36,12 +35,14 @@ export class ClientLink implements Origin {
 
   constructor(options: ClientLinkOptions) {
     this.#options = options
-    this.#peer = peerOf(options.socket)
+    this.#peer = options.connection.peer
     this.#reader = new FrameReader(options.headerSeed, { channel: options.channel, peer: this.#peer })
-    options.socket.on('data', (chunk: Buffer) => this.receive(chunk))
-    options.socket.on('close', () => {
-      this.#ended = true
-      options.onClose()
+    options.connection.handle({
+      data: (chunk) => this.receive(chunk),
+      closed: () => {
+        this.#ended = true
+        options.onClose()
+      },
     })
   }
 
@@ -57,11 +58,11 @@ export class ClientLink implements Origin {
   }
 
   pause(): void {
-    this.#options.socket.pause()
+    this.#options.connection.pause()
   }
 
   resume(): void {
-    if (!this.#ended) this.#options.socket.resume()
+    if (!this.#ended) this.#options.connection.resume()
   }
 
   stored(epoch: bigint, lastSequence: number): void {
@@ -82,9 +83,9 @@ export class ClientLink implements Origin {
     const replies = this.#replies
     this.#replies = []
     if (this.#ended) return
-    const { socket } = this.#options
-    socket.write(replies.length === 1 ? replies[0]! : Buffer.concat(replies))
-    if (socket.writableLength > UNREAD_BYTES_LIMIT) socket.destroy() // whoever does not read cannot be told why either
+    const { connection } = this.#options
+    connection.write(replies.length === 1 ? replies[0]! : Buffer.concat(replies))
+    if (connection.unsentBytes > UNREAD_BYTES_LIMIT) connection.destroy() // whoever does not read cannot be told why either
   }
 
   /** Ends the connection with an error; sessions accepted before are still written. */
@@ -92,14 +93,14 @@ export class ClientLink implements Origin {
     if (this.#ended) return
     this.sendReplies()
     this.#ended = true
-    endSocket(this.#options.socket, encodeErrorReply(ReplyType.ERROR, 0, toWireError(error)))
+    this.#options.connection.end(encodeErrorReply(ReplyType.ERROR, 0, toWireError(error)))
   }
 
   close(): void {
     this.sendReplies()
     if (this.#ended) return
     this.#ended = true
-    endSocket(this.#options.socket)
+    this.#options.connection.end()
   }
 
   #reply(bytes: Buffer): void {

@@ -1,115 +1,117 @@
 /**
- * The sockets of the control channel: accepts, dials, cuts streams into messages, and tells the core by events.
+ * The connections of the control channel: accepts, dials, cuts streams into messages, and tells the core by events.
  * No decisions: who may stay and who must go is the core's.
  */
-import { randomBytes } from 'node:crypto'
-import { connect, createServer, type Server, type Socket } from 'node:net'
+import type { Connection, Listener } from '../../protocol/connection.ts'
 import { encodeMessage, type Message, MessageReader } from '../../protocol/control-message.ts'
-import { asError, TravertineError, toWireError } from '../../protocol/errors.ts'
+import { TravertineError, toWireError } from '../../protocol/errors.ts'
 import { CONNECTION_COUNT_LIMIT, HANDSHAKE_MS_MAX, UNREAD_BYTES_LIMIT } from '../../protocol/limits.ts'
 import { SECRET_BYTES } from '../../protocol/message-field.ts'
+import type { World } from '../../protocol/world.ts'
 import type { ConnectionId, Event } from '../core/events.ts'
-import { endSocket, listenOn, peerOf } from './log-listener.ts'
 
 export class ControlConnections {
-  readonly #server: Server
-  readonly #sockets = new Map<ConnectionId, Socket>()
+  readonly #world: World
+  readonly #connections = new Map<ConnectionId, Connection>()
   readonly #onEvent: (event: Event) => void
   /** Answers a status request; the core has no part in it. */
   readonly #status: () => Readonly<Record<string, unknown>>
+  #listener: Listener | undefined
   #nextId = 1
   #stopped = false
 
-  constructor(onEvent: (event: Event) => void, status: () => Readonly<Record<string, unknown>>) {
+  constructor(world: World, onEvent: (event: Event) => void, status: () => Readonly<Record<string, unknown>>) {
+    this.#world = world
     this.#onEvent = onEvent
     this.#status = status
-    this.#server = createServer({ noDelay: true }, (socket) => this.#add(socket, undefined))
-    this.#server.maxConnections = CONNECTION_COUNT_LIMIT
   }
 
-  listen(host: string, port: number): Promise<number> {
-    return listenOn(this.#server, host, port)
+  /** Resolves with the port. @throws PORT_IN_USE, CONFIG_INVALID */
+  async listen(host: string, port: number): Promise<number> {
+    const at = { host, port, connectionLimit: CONNECTION_COUNT_LIMIT }
+    this.#listener = await this.#world.network.listen(at, (connection) => this.#add(connection, undefined))
+    if (this.#stopped) this.#listener.close()
+    return this.#listener.port
   }
 
   dial(row: number, address: string): void {
     const [host, port] = splitAddress(address)
-    const socket = connect({ host, port, noDelay: true })
-    const timer = setTimeout(() => socket.destroy(new Error('no answer in time')), HANDSHAKE_MS_MAX)
-    const onError = (thrown: Error): void => {
-      clearTimeout(timer)
-      if (this.#stopped) return
-      this.#onEvent({
-        type: 'dialFailed',
-        row,
-        error: new TravertineError('CONNECT_FAILED', `Cannot reach ${address}: ${thrown.message}`, {
-          where: { peer: address },
-          cause: thrown,
-        }),
-      })
-    }
-    socket.once('error', onError)
-    socket.once('connect', () => {
-      clearTimeout(timer)
-      socket.off('error', onError)
-      if (this.#stopped) socket.destroy()
-      else this.#add(socket, row)
+    const connection = this.#world.network.dial(host, port)
+    let isLate = false
+    const timer = this.#world.clock.after(HANDSHAKE_MS_MAX, () => {
+      isLate = true
+      connection.destroy()
+    })
+    connection.handle({
+      opened: () => {
+        timer.cancel()
+        if (this.#stopped) connection.destroy()
+        else this.#add(connection, row)
+      },
+      data: () => undefined, // comes after `opened`, to another handler
+      closed: (cause) => {
+        timer.cancel()
+        if (this.#stopped) return
+        const found = isLate ? 'no answer in time' : (cause?.message ?? 'it was closed')
+        this.#onEvent({
+          type: 'dialFailed',
+          row,
+          error: new TravertineError('CONNECT_FAILED', `Cannot reach ${address}: ${found}`, {
+            where: { peer: address },
+            cause,
+          }),
+        })
+      },
     })
   }
 
-  send(connection: ConnectionId, message: Message): void {
-    const socket = this.#sockets.get(connection)
-    if (socket === undefined) return // it has gone; the core hears, or has heard, `closed`
-    socket.write(encodeMessage(message))
-    if (socket.writableLength > UNREAD_BYTES_LIMIT) socket.destroy() // a peer that does not read is cut
+  send(id: ConnectionId, message: Message): void {
+    const connection = this.#connections.get(id)
+    if (connection === undefined) return // it has gone; the core hears, or has heard, `closed`
+    connection.write(encodeMessage(message))
+    if (connection.unsentBytes > UNREAD_BYTES_LIMIT) connection.destroy() // a peer that does not read is cut
   }
 
-  close(connection: ConnectionId): void {
-    const socket = this.#sockets.get(connection)
-    this.#sockets.delete(connection)
-    if (socket !== undefined) endSocket(socket)
+  close(id: ConnectionId): void {
+    const connection = this.#connections.get(id)
+    this.#connections.delete(id)
+    connection?.end()
   }
 
   stop(): void {
     this.#stopped = true
-    this.#server.close()
-    for (const connection of [...this.#sockets.keys()]) this.close(connection)
+    this.#listener?.close()
+    for (const id of [...this.#connections.keys()]) this.close(id)
   }
 
-  #add(socket: Socket, row: number | undefined): void {
-    const connection = this.#nextId++
-    const peer = peerOf(socket)
+  #add(connection: Connection, row: number | undefined): void {
+    const id = this.#nextId++
+    const { peer } = connection
     const reader = new MessageReader({ peer })
-    this.#sockets.set(connection, socket)
-    let failure: TravertineError | undefined
-    socket.on('data', (chunk: Buffer) => {
-      if (!this.#sockets.has(connection)) return
-      try {
-        for (const message of reader.push(chunk)) this.#receive(connection, message)
-      } catch (thrown) {
-        if (!(thrown instanceof TravertineError)) throw thrown
-        failure = thrown
-        this.send(connection, { type: 'error', error: toWireError(thrown) })
-        this.close(connection)
-        this.#onEvent({ type: 'closed', connection, error: thrown })
-      }
+    this.#connections.set(id, connection)
+    connection.handle({
+      data: (chunk) => {
+        if (!this.#connections.has(id)) return
+        try {
+          for (const message of reader.push(chunk)) this.#receive(id, message)
+        } catch (thrown) {
+          if (!(thrown instanceof TravertineError)) throw thrown
+          this.send(id, { type: 'error', error: toWireError(thrown) })
+          this.close(id)
+          this.#onEvent({ type: 'closed', connection: id, error: thrown })
+        }
+      },
+      closed: (cause) => {
+        if (!this.#connections.delete(id)) return // closed by us: the core knows
+        if (cause === undefined) this.#onEvent({ type: 'closed', connection: id })
+        else this.#onEvent({ type: 'closed', connection: id, error: lost(peer, cause) })
+      },
     })
-    socket.on('error', (thrown) => {
-      failure ??= new TravertineError('CONNECTION_LOST', `Cannot talk to ${peer}: ${asError(thrown).message}`, {
-        where: { peer },
-        cause: thrown,
-      })
-    })
-    socket.on('close', () => {
-      if (!this.#sockets.delete(connection)) return // closed by us: the core knows
-      this.#onEvent(
-        failure === undefined ? { type: 'closed', connection } : { type: 'closed', connection, error: failure },
-      )
-    })
-    const secret = randomBytes(SECRET_BYTES)
+    const secret = this.#world.randomBytes(SECRET_BYTES)
     this.#onEvent(
       row === undefined
-        ? { type: 'connected', connection, peer, secret }
-        : { type: 'connected', connection, peer, secret, row },
+        ? { type: 'connected', connection: id, peer, secret }
+        : { type: 'connected', connection: id, peer, secret, row },
     )
   }
 
@@ -117,6 +119,10 @@ export class ControlConnections {
     if (message.type === 'status') this.send(connection, { type: 'status_ok', status: this.#status() })
     else this.#onEvent({ type: 'message', connection, message })
   }
+}
+
+function lost(peer: string, cause: Error): TravertineError {
+  return new TravertineError('CONNECTION_LOST', `Cannot talk to ${peer}: ${cause.message}`, { where: { peer }, cause })
 }
 
 /** @throws CONFIG_INVALID */

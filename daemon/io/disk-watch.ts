@@ -3,11 +3,13 @@
  * and accepted again by themselves when it has. Measured in the job pool, after each new segment and once a second
  * while the disk is low; an idle node with room does not look at all.
  */
+import type { Clock, Timer } from '../../protocol/clock.ts'
 import { LOW_WATER_SEGMENTS } from '../../protocol/limits.ts'
 
 const RETRY_MS = 1_000
 
 export interface DiskWatchOptions {
+  readonly clock: Clock
   readonly channels: number
   readonly segmentBytes: number
   readonly freeBytes: () => Promise<number>
@@ -18,7 +20,7 @@ export interface DiskWatchOptions {
 export class DiskWatch {
   readonly #options: DiskWatchOptions
   #low = false
-  #timer: NodeJS.Timeout | undefined
+  #timer: Timer | undefined
   #stopped = false
 
   constructor(options: DiskWatchOptions) {
@@ -45,7 +47,7 @@ export class DiskWatch {
 
   stop(): void {
     this.#stopped = true
-    clearTimeout(this.#timer)
+    this.#timer?.cancel()
   }
 
   #set(low: boolean, free: number): void {
@@ -53,7 +55,7 @@ export class DiskWatch {
       this.#low = low
       this.#options.onChange(low, free)
     }
-    clearTimeout(this.#timer)
-    if (low) this.#timer = setTimeout(() => this.check(), RETRY_MS)
+    this.#timer?.cancel()
+    if (low) this.#timer = this.#options.clock.after(RETRY_MS, () => this.check())
   }
 }

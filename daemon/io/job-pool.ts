@@ -1,13 +1,18 @@
 /** The job pool as the control thread sees it: a call with a typed result, or a `TravertineError`. */
 import { Piscina } from 'piscina'
 import { fromWireError } from '../../protocol/errors.ts'
-import type { JobAnswer, JobName, Jobs } from '../threads/job.ts'
+import type { JobAnswer, JobName, Jobs } from '../threads/jobs.ts'
 
 /** Jobs are few and mostly wait for the disk; two threads let a recovery point pass a long segment preparation. */
 const POOL_THREADS_MAX = 2
 const IDLE_MS = 5_000
 
-export class JobPool {
+export interface JobRunner {
+  /** @throws what the job has thrown of the world */
+  run<N extends JobName>(name: N, args: Jobs[N]['args']): Promise<Jobs[N]['result']>
+}
+
+export class JobPool implements JobRunner {
   readonly #pool = new Piscina({
     filename: new URL('../threads/job.js', import.meta.url).href,
     name: 'runJob',

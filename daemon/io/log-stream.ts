@@ -1,23 +1,26 @@
 /**
- * One channel's log on its way over one socket, from a position on: the one sender, for replicas and readers.
+ * One channel's log on its way over one connection, from a position on: the one sender, for replicas and readers.
  *
  * What is durable is read from the channel's files, one slice at a time and only as fast as the peer takes it. At the
- * live tail a replica is handed the buffers that are on their way to the disk; when its socket is full it falls behind, is
+ * live tail a replica is handed the buffers that are on their way to the disk; when its connection is full it falls behind, is
  * read for from the files until it is level again, and the next flush finds it at the live tail. The stream never queues
  * more than its limits, and never leaves a gap: `position` is that of the next byte on the wire, whatever its source.
  */
-import type { Socket } from 'node:net'
+import type { Clock } from '../../protocol/clock.ts'
+import type { Connection } from '../../protocol/connection.ts'
 import { TravertineError } from '../../protocol/errors.ts'
 import { SENDER_QUEUE_BYTES_LIMIT } from '../../protocol/limits.ts'
 import type { Segments } from '../../wal/segments.ts'
 
 export interface LogStreamOptions {
-  readonly socket: Socket
+  readonly clock: Clock
+  /** Its handler calls `pump` when it has drained. */
+  readonly connection: Connection
   /** The channel's files, opened for reading; whoever opened them closes them, after `stop`. */
   readonly files: Segments
   /** Where the first byte stands. */
   readonly position: number
-  /** Bytes read in one go. Nothing is read while as many wait in the socket. */
+  /** Bytes read in one go. Nothing is read while as many wait in the connection. */
   readonly sliceBytes: number
   /** What lies below may be read from the files. */
   readonly durablePosition: () => number
@@ -34,7 +37,6 @@ export class LogStream {
   constructor(options: LogStreamOptions) {
     this.#options = options
     this.#position = options.position
-    options.socket.on('drain', () => this.pump())
   }
 
   /** Everything below was sent. */
@@ -42,26 +44,22 @@ export class LogStream {
     return this.#position
   }
 
-  /** Bytes that are being flushed at `position`; sent at once if this stream is level and the socket has room. */
+  /** Bytes that are being flushed at `position`; sent at once if this stream is level and the connection has room. */
   offer(position: number, buffers: readonly Buffer[], bytes: number): void {
-    const { socket } = this.#options
-    if (this.#stopped || this.#position !== position || socket.writableLength + bytes > SENDER_QUEUE_BYTES_LIMIT) return
-    if (buffers.length === 1) socket.write(buffers[0]!)
-    else {
-      socket.cork()
-      for (const buffer of buffers) socket.write(buffer)
-      socket.uncork()
-    }
+    const { connection } = this.#options
+    if (this.#stopped || this.#position !== position || connection.unsentBytes + bytes > SENDER_QUEUE_BYTES_LIMIT)
+      return
+    connection.writeAll(buffers)
     this.#position += bytes
   }
 
-  /** Goes on reading from the files if the peer is behind. Called after each flush, and when the socket has room. */
+  /** Goes on reading from the files if the peer is behind. Called after each flush, and when the connection has room. */
   pump(): void {
-    const { socket, sliceBytes, durablePosition } = this.#options
+    const { clock, connection, sliceBytes, durablePosition } = this.#options
     if (this.#stopped || this.#reading || this.#position >= durablePosition()) return
-    if (socket.writableLength >= sliceBytes) return // the drain event goes on
+    if (connection.unsentBytes >= sliceBytes) return // `drained` goes on
     this.#reading = true
-    setImmediate(() => {
+    clock.nextTurn(() => {
       this.#reading = false
       if (!this.#stopped) this.#sendSlice()
     })
@@ -72,13 +70,13 @@ export class LogStream {
   }
 
   #sendSlice(): void {
-    const { socket, files, sliceBytes, durablePosition, onError } = this.#options
+    const { connection, files, sliceBytes, durablePosition, onError } = this.#options
     const behind = durablePosition() - this.#position
     if (behind <= 0) return
     try {
       const slice = Buffer.allocUnsafeSlow(Math.min(behind, sliceBytes))
       const got = files.read(this.#position, slice)
-      socket.write(slice.subarray(0, got))
+      connection.write(slice.subarray(0, got))
       this.#position += got
     } catch (thrown) {
       if (!(thrown instanceof TravertineError)) throw thrown

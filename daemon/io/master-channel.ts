@@ -1,5 +1,5 @@
 /**
- * One channel on the master: the sockets of its clients and replicas around its channel log.
+ * One channel on the master: the connections of its clients and replicas around its channel log.
  *
  * The loop, which is all of the commit path: sockets are read until none has more (clients' frames are checked and
  * queued, replicas' acks move the rows); then one flush takes what has come: stamp, hand to the replicas, write,
@@ -7,15 +7,17 @@
  * in during fdatasync is then told in the same write. While the thread is in fdatasync the next batch collects in the kernel: the previous flush *is* the
  * timer. Nobody is answered before what the answer promises is durable; see channel-log.ts.
  */
-import type { Socket } from 'node:net'
+import type { Connection } from '../../protocol/connection.ts'
 import { encodeMessage, type Message } from '../../protocol/control-message.ts'
 import { TravertineError } from '../../protocol/errors.ts'
 import type { Term } from '../../protocol/ids.ts'
 import { CHANNEL_QUEUE_BYTES_LIMIT } from '../../protocol/limits.ts'
+import type { World } from '../../protocol/world.ts'
 import type { Board } from '../../wal/board.ts'
 import { ChannelLog, type Downstream } from '../../wal/channel-log.ts'
 import type { ChannelWriter } from '../../wal/channel-writer.ts'
 import type { Disk } from '../../wal/disk.ts'
+import type { Operation, RunOperation } from '../../wal/log-port.ts'
 import { readingStart } from '../../wal/recovery-point.ts'
 import { Segments } from '../../wal/segments.ts'
 import type { TermHistory } from '../../wal/term-history.ts'
@@ -27,6 +29,8 @@ import { ReplicaSender } from './replica-sender.ts'
 import { SessionRegistry } from './session-registry.ts'
 
 export interface MasterChannelOptions {
+  readonly world: Pick<World, 'clock' | 'network'>
+  readonly run: RunOperation
   readonly channel: number
   readonly disk: Disk
   readonly channelDirectory: string
@@ -61,9 +65,12 @@ export class MasterChannel implements Downstream {
   #draining = false
   #diskLow = false
   #poisoned = false
-  readonly #quietWatch = new QuietWatch(() => this.#becomeQuiet())
+  readonly #quietWatch: QuietWatch
+  readonly #flush: Operation
+  readonly #recompute: Operation
 
   constructor(options: MasterChannelOptions) {
+    const { clock } = options.world
     this.#options = options
     this.#log = new ChannelLog({
       channel: options.channel,
@@ -73,10 +80,15 @@ export class MasterChannel implements Downstream {
       headerSeed: options.headerSeed,
       downstream: this,
       // a channel that has to wake itself does so in the next turn, like all others
-      wake: (other) => (other === options.channel ? setImmediate(() => this.wakened()) : options.wake(other)),
-      wallClockMs: Date.now,
+      wake: (other) => (other === options.channel ? clock.nextTurn(() => this.wakened()) : options.wake(other)),
+      wallClockMs: () => clock.wallClockMs(),
     })
+    this.#quietWatch = new QuietWatch(clock, () => this.#becomeQuiet())
+    const failed = (thrown: unknown): void => this.#poison(thrown)
+    this.#flush = { begin: () => this.#log.beginFlush(), done: () => this.#flushed(), failed }
+    this.#recompute = { begin: () => this.#log.beginRecompute(), done: () => this.#recomputed(), failed }
     this.#readers = new ReaderLinks({
+      clock,
       channel: options.channel,
       registry: this.registry,
       openFiles: () => this.#openFiles(),
@@ -84,9 +96,9 @@ export class MasterChannel implements Downstream {
       startOf: (epoch) => readingStart(options, options.history, epoch),
       onFailed: options.onReaderFailed,
     })
-    this.#listener = new LogListener({
-      append: (socket, open, rest) => this.#openClient(socket, open, rest),
-      read: (socket, open, rest) => this.#readers.open(socket, open, rest),
+    this.#listener = new LogListener(options.world, {
+      append: (connection, open, rest) => this.#openClient(connection, open, rest),
+      read: (connection, open, rest) => this.#readers.open(connection, open, rest),
     })
   }
 
@@ -104,21 +116,25 @@ export class MasterChannel implements Downstream {
     session: bigint,
     peer: { host: string; port: number; peerSession: bigint; secret: Uint8Array; resume: number },
   ): void {
-    const { channel, writer, onRow } = this.#options
+    const { channel, world, writer, onRow } = this.#options
     const sender = new ReplicaSender({
-      ...peer,
+      clock: world.clock,
+      connection: world.network.dial(peer.host, peer.port),
       channel,
+      peerSession: peer.peerSession,
+      secret: peer.secret,
+      resume: peer.resume,
       files: this.#openFiles(),
       durablePosition: () => writer.durablePosition,
-      onOpen: (position) => {
-        this.#acknowledge(row, position)
-        onRow('rowOpen', row, session)
-      },
+      onOpen: (position) => this.#acknowledge(row, position, () => onRow('rowOpen', row, session)),
       onDurable: (position) => this.#acknowledge(row, position),
       onDown: (error) => {
         this.#rows.delete(row)
-        this.#log.rowDown(row)
-        onRow('rowDown', row, session, error)
+        this.#run({
+          begin: () => this.#log.beginRowDown(row),
+          done: () => onRow('rowDown', row, session, error),
+          failed: (thrown) => this.#poison(thrown),
+        })
       },
     })
     this.#rows.set(row, { session, sender })
@@ -133,8 +149,10 @@ export class MasterChannel implements Downstream {
 
   /** Another channel has published progress. */
   wakened(): void {
-    if (this.#poisoned) return
-    this.#log.wakened()
+    if (!this.#poisoned) this.#run(this.#recompute)
+  }
+
+  #recomputed(): void {
     this.#sendReplies()
     if (this.#log.wantsFlush) this.#scheduleFlush()
     this.#checkDrained()
@@ -163,11 +181,11 @@ export class MasterChannel implements Downstream {
     return new Segments({ disk, directory: channelDirectory, segmentBytes: 0, access: 'read' })
   }
 
-  #openClient(socket: Socket, open: Message<'log_open'>, rest: Buffer): void {
+  #openClient(connection: Connection, open: Message<'log_open'>, rest: Buffer): void {
     const { channel, headerSeed, term } = this.#options
     const release = this.registry.admit(open, { kind: 'client', channel }, () => link.close())
     const link = new ClientLink({
-      socket,
+      connection,
       log: this.#log,
       channel,
       headerSeed,
@@ -181,7 +199,7 @@ export class MasterChannel implements Downstream {
     })
     this.#links.add(link)
     if (this.#paused) link.pause()
-    socket.write(
+    connection.write(
       encodeMessage({
         type: 'log_open_ok',
         position: 0,
@@ -205,25 +223,37 @@ export class MasterChannel implements Downstream {
     else this.#sendReplies() // refusals only
   }
 
-  #acknowledge(row: number, position: number): void {
+  #acknowledge(row: number, position: number, then?: () => void): void {
     if (this.#poisoned) return
-    this.#log.acknowledge(row, position)
-    this.#sendReplies()
-    this.#checkDrained()
+    this.#run({
+      begin: () => this.#log.beginAcknowledge(row, position),
+      done: () => {
+        this.#sendReplies()
+        this.#checkDrained()
+        then?.()
+      },
+      failed: (thrown) => this.#poison(thrown),
+    })
   }
 
-  /** After the sockets of this turn were read, so that one flush takes what all of them have brought. */
+  #run(operation: Operation): void {
+    this.#options.run(operation)
+  }
+
+  /** After the connections of this turn were read, so that one flush takes what all of them have brought. */
   #scheduleFlush(): void {
     if (this.#flushScheduled || this.#poisoned) return
     this.#flushScheduled = true
-    setImmediate(this.#flush)
+    this.#options.world.clock.nextTurn(this.#beginFlush)
   }
 
-  readonly #flush = (): void => {
+  readonly #beginFlush = (): void => {
+    if (!this.#poisoned) this.#run(this.#flush)
+  }
+
+  #flushed(): void {
     this.#flushScheduled = false
-    if (this.#poisoned) return
-    this.#attempt(() => this.#log.flush())
-    setImmediate(this.#sendReplies) // one turn: before the next flush, and before anything else is awaited
+    this.#options.world.clock.nextTurn(this.#sendReplies) // before the next flush, and before anything else is awaited
     for (const row of this.#rows.values()) row.sender.pump()
     this.#readers.pump()
     if (this.#paused && this.#log.queuedBytes < CHANNEL_QUEUE_BYTES_LIMIT / 2) {
@@ -250,11 +280,15 @@ export class MasterChannel implements Downstream {
     try {
       write()
     } catch (thrown) {
-      if (!(thrown instanceof TravertineError)) throw thrown
-      this.#poisoned = true
-      for (const link of this.#links) link.fail(thrown)
-      this.#options.onPoison(thrown)
+      this.#poison(thrown)
     }
+  }
+
+  #poison(thrown: unknown): void {
+    if (!(thrown instanceof TravertineError)) throw thrown
+    this.#poisoned = true
+    for (const link of this.#links) link.fail(thrown)
+    this.#options.onPoison(thrown)
   }
 
   readonly #sendReplies = (): void => {

@@ -2,14 +2,17 @@
  * Tells a channel when it has been quiet for a while, once, until it is busy again. Costs a counter per flush, and one
  * timer per IDLE_MARK_MS while there is something to do; a quiet channel has no timer at all.
  */
+import type { Clock, Timer } from '../../protocol/clock.ts'
 import { IDLE_MARK_MS } from '../../protocol/limits.ts'
 
 export class QuietWatch {
+  readonly #clock: Clock
   readonly #onQuiet: () => void
   #touches = 0
-  #timer: NodeJS.Timeout | undefined
+  #timer: Timer | undefined
 
-  constructor(onQuiet: () => void) {
+  constructor(clock: Clock, onQuiet: () => void) {
+    this.#clock = clock
     this.#onQuiet = onQuiet
   }
 
@@ -20,16 +23,16 @@ export class QuietWatch {
   }
 
   stop(): void {
-    clearTimeout(this.#timer)
+    this.#timer?.cancel()
     this.#timer = undefined
   }
 
   #arm(): void {
     const seen = this.#touches
-    this.#timer = setTimeout(() => {
+    this.#timer = this.#clock.after(IDLE_MARK_MS, () => {
       this.#timer = undefined
       if (this.#touches === seen) this.#onQuiet()
       else this.#arm()
-    }, IDLE_MARK_MS)
+    })
   }
 }

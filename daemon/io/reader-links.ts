@@ -4,16 +4,17 @@
  * A reader is sent everything that is durable here, whole slices of it, wherever they end: what of it is committed it
  * hears on its control connection. What goes wrong cannot be said in between frames, so it is reported, and said there too.
  */
-import type { Socket } from 'node:net'
+import type { Clock } from '../../protocol/clock.ts'
+import type { Connection } from '../../protocol/connection.ts'
 import { encodeMessage, type Message } from '../../protocol/control-message.ts'
 import { type ErrorPlace, TravertineError } from '../../protocol/errors.ts'
 import { READER_SLICE_BYTES } from '../../protocol/limits.ts'
 import type { Segments } from '../../wal/segments.ts'
-import { peerOf } from './log-listener.ts'
 import { LogStream } from './log-stream.ts'
 import type { SessionRegistry } from './session-registry.ts'
 
 export interface ReaderLinksOptions {
+  readonly clock: Clock
   readonly channel: number
   readonly registry: SessionRegistry
   /** The channel's files, opened for reading. */
@@ -32,7 +33,7 @@ interface ReaderLink {
 }
 
 interface NewLink {
-  readonly socket: Socket
+  readonly connection: Connection
   readonly session: bigint
   readonly files: Segments
   readonly position: number
@@ -49,9 +50,9 @@ export class ReaderLinks {
   }
 
   /** @throws SECRET_INVALID, CHANNEL_UNKNOWN, LOG_DROPPED, MESSAGE_UNEXPECTED, DISK_FAILED */
-  open(socket: Socket, open: Message<'log_read'>, rest: Buffer): void {
+  open(connection: Connection, open: Message<'log_read'>, rest: Buffer): void {
     const { channel, registry, openFiles, startOf } = this.#options
-    const where = { channel, peer: peerOf(socket) }
+    const where = { channel, peer: connection.peer }
     if (rest.length > 0) throw unexpectedBytes(where)
     const release = registry.admit(open, { kind: 'reader', channel }, () => link.end())
     let files: Segments | undefined
@@ -60,15 +61,18 @@ export class ReaderLinks {
       files = openFiles()
       const position = Math.max(open.position, startOf(open.fromEpoch))
       if (position < files.firstPosition) throw dropped(position, files.firstPosition, where)
-      socket.write(encodeMessage({ type: 'log_read_ok', position }))
-      link = this.#link({ socket, session: open.session, files, position, release })
+      connection.write(encodeMessage({ type: 'log_read_ok', position }))
+      link = this.#link({ connection, session: open.session, files, position, release })
     } catch (error) {
       files?.close()
       release()
       throw error
     }
-    socket.on('close', () => link.end())
-    socket.on('data', () => link.fail(unexpectedBytes(where)))
+    connection.handle({
+      data: () => link.fail(unexpectedBytes(where)),
+      drained: () => link.stream.pump(),
+      closed: () => link.end(),
+    })
     link.stream.pump()
   }
 
@@ -81,14 +85,14 @@ export class ReaderLinks {
     for (const link of [...this.#links]) link.end()
   }
 
-  #link({ socket, session, files, position, release }: NewLink): ReaderLink {
-    const { durablePosition, onFailed } = this.#options
+  #link({ connection, session, files, position, release }: NewLink): ReaderLink {
+    const { clock, durablePosition, onFailed } = this.#options
     const end = (): void => {
       if (!this.#links.delete(link)) return
       release()
       stream.stop()
       files.close()
-      socket.destroy()
+      connection.destroy()
     }
     const fail = (error: TravertineError): void => {
       if (!this.#links.has(link)) return
@@ -96,7 +100,7 @@ export class ReaderLinks {
       onFailed(session, error)
     }
     const sliceBytes = READER_SLICE_BYTES
-    const stream = new LogStream({ socket, files, position, sliceBytes, durablePosition, onError: fail })
+    const stream = new LogStream({ clock, connection, files, position, sliceBytes, durablePosition, onError: fail })
     const link: ReaderLink = { stream, end, fail }
     this.#links.add(link)
     return link

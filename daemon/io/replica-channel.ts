@@ -4,17 +4,19 @@
  * Frames are appended as they come; one flush per turn of the event loop makes them durable, and only then the master
  * hears DURABLE. At most one log connection is open: a new session's replaces an old one's.
  */
-import type { Socket } from 'node:net'
+import type { Timer } from '../../protocol/clock.ts'
+import type { Connection } from '../../protocol/connection.ts'
 import { encodeMessage, type Message } from '../../protocol/control-message.ts'
 import { TravertineError, toWireError } from '../../protocol/errors.ts'
 import { FrameReader } from '../../protocol/frame-reader.ts'
 import { encodeErrorReply, encodeReply, ReplyType } from '../../protocol/log-reply.ts'
+import type { World } from '../../protocol/world.ts'
 import type { ChannelWriter } from '../../wal/channel-writer.ts'
 import { ReplicaLog } from '../../wal/replica-log.ts'
 import type { Segments } from '../../wal/segments.ts'
 import { latestTerm, type TermHistory } from '../../wal/term-history.ts'
 import type { FoundSeal } from '../../wal/whole-epoch.ts'
-import { endSocket, LogListener, peerOf } from './log-listener.ts'
+import { LogListener } from './log-listener.ts'
 import { QuietWatch } from './quiet-watch.ts'
 import { ReaderLinks } from './reader-links.ts'
 import { SessionRegistry } from './session-registry.ts'
@@ -23,6 +25,7 @@ import { SessionRegistry } from './session-registry.ts'
 const SEALS_REPORT_MS = 100
 
 export interface ReplicaChannelOptions {
+  readonly world: Pick<World, 'clock' | 'network'>
   readonly channel: number
   readonly headerSeed: number
   /** Makes a writer whose next byte is at `position`. */
@@ -39,7 +42,7 @@ export interface ReplicaChannelOptions {
 }
 
 interface Link {
-  readonly socket: Socket
+  readonly connection: Connection
   readonly reader: FrameReader
   readonly peer: string
 }
@@ -54,13 +57,16 @@ export class ReplicaChannel {
   #link: Link | undefined
   #flushScheduled = false
   #poisoned = false
-  #sealTimer: NodeJS.Timeout | undefined
-  readonly #quietWatch = new QuietWatch(() => this.#attempt(() => this.#log.becomeQuiet()))
+  #sealTimer: Timer | undefined
+  readonly #quietWatch: QuietWatch
 
   constructor(options: ReplicaChannelOptions) {
     this.#options = options
+    const { clock } = options.world
     this.#log = this.#logAt([], options.position)
+    this.#quietWatch = new QuietWatch(clock, () => this.#attempt(() => this.#log.becomeQuiet()))
     this.#readers = new ReaderLinks({
+      clock,
       channel: options.channel,
       registry: this.registry,
       openFiles: options.openFiles,
@@ -68,9 +74,9 @@ export class ReplicaChannel {
       startOf: (epoch) => options.startOf(epoch, this.#history),
       onFailed: options.onReaderFailed,
     })
-    this.#listener = new LogListener({
-      append: (socket, open, rest) => this.#openLink(socket, open, rest),
-      read: (socket, open, rest) => this.#readers.open(socket, open, rest),
+    this.#listener = new LogListener(options.world, {
+      append: (connection, open, rest) => this.#openLink(connection, open, rest),
+      read: (connection, open, rest) => this.#readers.open(connection, open, rest),
     })
   }
 
@@ -94,7 +100,7 @@ export class ReplicaChannel {
   stop(): void {
     this.quiesce()
     this.#quietWatch.stop()
-    clearTimeout(this.#sealTimer)
+    this.#sealTimer?.cancel()
     this.#reportSeals()
     this.#readers.close()
     this.#listener.close()
@@ -105,24 +111,26 @@ export class ReplicaChannel {
     return new ReplicaLog({ channel, writer: openWriter(position), history, whole })
   }
 
-  #openLink(socket: Socket, open: Message<'log_open'>, rest: Buffer): void {
+  #openLink(connection: Connection, open: Message<'log_open'>, rest: Buffer): void {
     const { channel, headerSeed } = this.#options
     const term = latestTerm(this.#history)
     if (term === undefined)
       throw new TravertineError('SECRET_INVALID', 'Cannot open a log connection: no session was begun')
     const release = this.registry.admit(open, { kind: 'replication', channel }, () => this.#endLink())
     this.#endLink()
-    const peer = peerOf(socket)
-    const link: Link = { socket, reader: new FrameReader(headerSeed, { channel, peer }), peer }
+    const { peer } = connection
+    const link: Link = { connection, reader: new FrameReader(headerSeed, { channel, peer }), peer }
     this.#link = link
-    socket.on('data', (chunk: Buffer) => this.#receive(link, chunk))
-    socket.on('close', () => {
-      release()
-      if (this.#link === link) this.#link = undefined
+    connection.handle({
+      data: (chunk) => this.#receive(link, chunk),
+      closed: () => {
+        release()
+        if (this.#link === link) this.#link = undefined
+      },
     })
     const position = this.#log.receivedPosition
     const noProducer = { sequence: 0, missing: [], lastEpoch: 0n, lastTerm: term, since: 0n }
-    socket.write(encodeMessage({ type: 'log_open_ok', position, term, ...noProducer }))
+    connection.write(encodeMessage({ type: 'log_open_ok', position, term, ...noProducer }))
     if (rest.length > 0) this.#receive(link, rest)
   }
 
@@ -138,7 +146,7 @@ export class ReplicaChannel {
     }
     if (this.#log.wantsFlush && !this.#flushScheduled) {
       this.#flushScheduled = true
-      setImmediate(() => {
+      this.#options.world.clock.nextTurn(() => {
         this.#flushScheduled = false
         this.#flush()
       })
@@ -148,10 +156,10 @@ export class ReplicaChannel {
   #flush(): void {
     if (this.#poisoned || !this.#log.wantsFlush) return
     this.#attempt(() => this.#log.flush())
-    this.#link?.socket.write(encodeReply(ReplyType.DURABLE, this.#log.receivedPosition, this.#log.durablePosition))
+    this.#link?.connection.write(encodeReply(ReplyType.DURABLE, this.#log.receivedPosition, this.#log.durablePosition))
     this.#quietWatch.touch()
     this.#readers.pump()
-    this.#sealTimer ??= setTimeout(() => this.#reportSeals(), SEALS_REPORT_MS)
+    this.#sealTimer ??= this.#options.world.clock.after(SEALS_REPORT_MS, () => this.#reportSeals())
   }
 
   /** Something that touches the disk: whatever goes wrong there ends the channel, and its link with it. */
@@ -177,6 +185,6 @@ export class ReplicaChannel {
     const link = this.#link
     this.#link = undefined
     if (link === undefined) return
-    endSocket(link.socket, error === undefined ? undefined : encodeErrorReply(ReplyType.ERROR, 0, toWireError(error)))
+    link.connection.end(error === undefined ? undefined : encodeErrorReply(ReplyType.ERROR, 0, toWireError(error)))
   }
 }

@@ -2,18 +2,20 @@
  * The master's end of one replica's log connection on one channel: opens it, streams the log (log-stream.ts), and hears
  * what the replica has made durable.
  */
-import { connect, type Socket } from 'node:net'
+import type { Clock } from '../../protocol/clock.ts'
+import type { Connection } from '../../protocol/connection.ts'
 import { encodeMessage, type Message, MessageReader, PROTOCOL_VERSION_MAX } from '../../protocol/control-message.ts'
-import { asError, fromWireError, TravertineError } from '../../protocol/errors.ts'
+import { fromWireError, TravertineError } from '../../protocol/errors.ts'
 import { HANDSHAKE_MS_MAX, SENDER_READ_BYTES } from '../../protocol/limits.ts'
 import { ReplyReader } from '../../protocol/log-reply.ts'
 import type { Segments } from '../../wal/segments.ts'
 import { LogStream } from './log-stream.ts'
 
 export interface ReplicaSenderOptions {
+  readonly clock: Clock
   readonly channel: number
-  readonly host: string
-  readonly port: number
+  /** Dialled; the sender opens the log channel on it. */
+  readonly connection: Connection
   readonly peerSession: bigint
   readonly secret: Uint8Array
   /** Durable end of the replica. */
@@ -30,7 +32,7 @@ export interface ReplicaSenderOptions {
 
 export class ReplicaSender {
   readonly #options: ReplicaSenderOptions
-  readonly #socket: Socket
+  readonly #connection: Connection
   readonly #replies = new ReplyReader()
   /** From `log_open_ok` on. */
   #stream: LogStream | undefined
@@ -41,11 +43,11 @@ export class ReplicaSender {
   constructor(options: ReplicaSenderOptions) {
     this.#options = options
     this.receivedPosition = options.resume
-    this.#socket = connect({ host: options.host, port: options.port, noDelay: true })
+    this.#connection = options.connection
     this.#handshake()
   }
 
-  /** Bytes that are being flushed at `position`; sent at once if this sender is level and the socket has room. */
+  /** Bytes that are being flushed at `position`; sent at once if this sender is level and the connection has room. */
   offer(position: number, buffers: readonly Buffer[], bytes: number): void {
     this.#stream?.offer(position, buffers, bytes)
   }
@@ -60,66 +62,53 @@ export class ReplicaSender {
   }
 
   #handshake(): void {
-    const { channel, peerSession, secret, resume } = this.#options
-    const socket = this.#socket
-    const timer = setTimeout(
-      () =>
-        this.#fail(new TravertineError('HANDSHAKE_TIMEOUT', `Cannot open log channel ${channel}: no answer in time`)),
-      HANDSHAKE_MS_MAX,
+    const { clock, channel, peerSession, secret } = this.#options
+    const timer = clock.after(HANDSHAKE_MS_MAX, () =>
+      this.#fail(new TravertineError('HANDSHAKE_TIMEOUT', `Cannot open log channel ${channel}: no answer in time`)),
     )
     const reader = new MessageReader({ channel })
-    const onData = (chunk: Buffer): void => {
-      try {
-        const [answer] = reader.push(chunk, 1)
-        if (answer === undefined) return
-        clearTimeout(timer)
-        socket.off('data', onData)
-        this.#checkAnswer(answer, resume)
-        this.#stream = this.#openStream()
-        socket.on('data', (bytes: Buffer) => this.#receive(bytes))
-        this.#options.onOpen(resume)
-        this.#receive(reader.takeRest())
-        this.pump()
-      } catch (thrown) {
-        if (!(thrown instanceof TravertineError)) throw thrown
-        this.#fail(thrown)
-      }
+    const closed = (cause: Error | undefined): void => {
+      timer.cancel()
+      this.#fail(lost(channel, cause))
     }
-    socket.on('connect', () => {
-      socket.write(
-        encodeMessage({
-          type: 'log_open',
-          version: PROTOCOL_VERSION_MAX,
-          session: peerSession,
-          secret,
-          channel,
-          producer: 0n,
-          sent: 0,
-          answered: 0,
-          since: 0n,
-        }),
-      )
+    this.#connection.handle({
+      data: (chunk) => {
+        if (this.#down) return
+        try {
+          const [answer] = reader.push(chunk, 1)
+          if (answer === undefined) return
+          timer.cancel()
+          this.#opened(answer, closed)
+          this.#receive(reader.takeRest())
+          this.pump()
+        } catch (thrown) {
+          if (!(thrown instanceof TravertineError)) throw thrown
+          this.#fail(thrown)
+        }
+      },
+      closed,
     })
-    socket.on('data', onData)
-    socket.on('error', (thrown) =>
-      this.#fail(
-        new TravertineError('CONNECTION_LOST', `Cannot stream channel ${channel}: ${asError(thrown).message}`, {
-          cause: thrown,
-        }),
-      ),
+    const noProducer = { producer: 0n, sent: 0, answered: 0, since: 0n }
+    const version = PROTOCOL_VERSION_MAX
+    this.#connection.write(
+      encodeMessage({ type: 'log_open', version, session: peerSession, secret, channel, ...noProducer }),
     )
-    socket.on('close', () => {
-      clearTimeout(timer)
-      this.#fail(
-        new TravertineError('CONNECTION_LOST', `Cannot stream channel ${channel}: the replica closed the connection`),
-      )
-    })
+  }
+
+  #opened(answer: Message, closed: (cause: Error | undefined) => void): void {
+    const { resume, onOpen } = this.#options
+    this.#checkAnswer(answer, resume)
+    const stream = this.#openStream()
+    this.#stream = stream
+    this.#connection.handle({ data: (bytes) => this.#receive(bytes), drained: () => stream.pump(), closed })
+    onOpen(resume)
   }
 
   #openStream(): LogStream {
     const { files, resume: position, durablePosition } = this.#options
     return new LogStream({
-      socket: this.#socket,
+      clock: this.#options.clock,
+      connection: this.#connection,
       files,
       position,
       sliceBytes: SENDER_READ_BYTES,
@@ -177,11 +166,16 @@ export class ReplicaSender {
   #fail(error: TravertineError | undefined): void {
     if (this.#down) return
     this.#down = true
-    this.#socket.destroy()
+    this.#connection.destroy()
     this.#stream?.stop()
     this.#options.files.close()
     this.#options.onDown(error)
   }
+}
+
+function lost(channel: number, cause: Error | undefined): TravertineError {
+  const how = cause?.message ?? 'the replica closed the connection'
+  return new TravertineError('CONNECTION_LOST', `Cannot stream channel ${channel}: ${how}`, { cause })
 }
 
 function unexpectedReply(name: string): TravertineError {

@@ -1,66 +1,9 @@
-/**
- * Work of the job pool (piscina): short, wants a core or a disk, and must block neither the control thread nor a channel.
- * Runs in pool threads; arguments and results are plain data. Errors travel as wire errors, so that their codes survive.
- */
-import { asError, TravertineError, toWireError, type WireError } from '../../protocol/errors.ts'
-import { type AdoptOptions, type AdoptResult, adoptHistory } from '../../wal/adopt-history.ts'
-import { rewriteTail, type StartOptions, type StartResult, startMastership } from '../../wal/mastership.ts'
+/** Entry point of a thread of the job pool (piscina): jobs.ts on the real disk. */
 import { NodeDisk } from '../../wal/node-disk.ts'
-import { type ChannelScan, type RecoverOptions, recoverChannel } from '../../wal/recover.ts'
-import { type RecoveryPoint, writeRecoveryPoint } from '../../wal/recovery-point.ts'
-import { channelDirectory, prepareSegment } from '../../wal/segments.ts'
-import { ringDoorbell } from './segment-preparer.ts'
+import { type JobAnswer, type JobName, type Jobs, jobsOn } from './jobs.ts'
 
-export interface Jobs {
-  recoverChannel: { args: Omit<RecoverOptions, 'disk'>; result: ChannelScan }
-  startMastership: { args: Omit<StartOptions, 'disk'>; result: StartResult }
-  /** Makes durable what a replica's scan has found, before it is reported as durable. */
-  rewriteTail: { args: { directory: string; scan: ChannelScan }; result: undefined }
-  adoptHistory: { args: Omit<AdoptOptions, 'disk'>; result: AdoptResult }
-  prepareSegment: {
-    args: { directory: string; channel: number; base: number; bytes: number; doorbell: SharedArrayBuffer }
-    result: undefined
-  }
-  writeRecoveryPoint: { args: { directory: string; point: RecoveryPoint }; result: undefined }
-  freeBytes: { args: { directory: string }; result: number }
-}
+const run = jobsOn(new NodeDisk())
 
-export type JobName = keyof Jobs
-export type JobAnswer<N extends JobName> = { readonly result: Jobs[N]['result'] } | { readonly error: WireError }
-
-const disk = new NodeDisk()
-
-const work: { readonly [N in JobName]: (args: Jobs[N]['args']) => Jobs[N]['result'] } = {
-  recoverChannel: (args) => recoverChannel({ ...args, disk }),
-  startMastership: (args) => startMastership({ ...args, disk }),
-  rewriteTail: ({ directory, scan }) => {
-    rewriteTail(disk, directory, scan)
-    return undefined
-  },
-  adoptHistory: (args) => adoptHistory({ ...args, disk }),
-  prepareSegment: ({ directory, channel, base, bytes, doorbell }) => {
-    let failed = true
-    try {
-      prepareSegment(disk, channelDirectory(directory, channel), base, bytes)
-      failed = false
-    } finally {
-      ringDoorbell(doorbell, failed) // also when it threw: a channel thread may be waiting
-    }
-    return undefined
-  },
-  writeRecoveryPoint: ({ directory, point }) => {
-    writeRecoveryPoint(disk, channelDirectory(directory, point.channel), point)
-    return undefined
-  },
-  freeBytes: ({ directory }) => disk.freeBytes(directory),
-}
-
-/** Entry point of the pool. */
 export function runJob<N extends JobName>({ name, args }: { name: N; args: Jobs[N]['args'] }): JobAnswer<N> {
-  try {
-    return { result: work[name](args) }
-  } catch (thrown) {
-    if (thrown instanceof TravertineError) return { error: toWireError(thrown) }
-    throw asError(thrown) // an invariant of ours: the control thread stops the node
-  }
+  return run(name, args)
 }

@@ -14,6 +14,13 @@ import type { SessionKind } from '../core/events.ts'
 
 /** workerData of a channel thread. */
 export interface ChannelThreadStart {
+  readonly start: ChannelStart
+  /** One port to every other channel thread, at its index. */
+  readonly wakePorts: readonly (MessagePort | undefined)[]
+}
+
+/** What a channel has to know of its node. */
+export interface ChannelStart {
   readonly channel: number
   readonly channels: number
   readonly directory: string
@@ -37,8 +44,6 @@ export interface MasterStart {
   readonly board: BoardHandle
   readonly term: Term
   readonly history: TermHistory
-  /** One port to every other channel thread, at its index. */
-  readonly wakePorts: readonly (MessagePort | undefined)[]
 }
 
 /** control thread -> channel thread */

@@ -11,11 +11,13 @@ import { headerSeed } from '../../protocol/frame.ts'
 import { channelId, nodeId, termNumber } from '../../protocol/ids.ts'
 import { MIB } from '../../protocol/limits.ts'
 import { Board, boardShape, createBoard } from '../../wal/board.ts'
+import { runAtOnce } from '../../wal/board-machine.ts'
 import { ChannelWriter } from '../../wal/channel-writer.ts'
 import type { DiskFile } from '../../wal/disk.ts'
 import { encodePolicy } from '../../wal/durability.ts'
 import { NodeDisk } from '../../wal/node-disk.ts'
 import { channelDirectory, Segments } from '../../wal/segments.ts'
+import { nodeWorld } from '../../world/node-world.ts'
 import { temporaryDirectory } from '../temp-directory.ts'
 import type { Teardown } from './cluster.ts'
 import { RawConnection, RawLink, until } from './raw-client.ts'
@@ -65,6 +67,8 @@ export class ChannelHarness {
     const policy = encodePolicy({ inSync, quorum: inSync.length })
     const segments = new Segments({ disk: this.disk, directory: files, segmentBytes: 64 * MIB, access: 'write' })
     this.channel = new MasterChannel({
+      world: nodeWorld,
+      run: runAtOnce,
       channel: 0,
       disk: this.disk,
       channelDirectory: files,

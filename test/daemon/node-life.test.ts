@@ -6,6 +6,7 @@ import t from 'tap'
 import { DiskWatch } from '../../daemon/io/disk-watch.ts'
 import { initNode, startNode } from '../../daemon/node.ts'
 import { KIB, LOW_WATER_SEGMENTS, SEGMENT_BYTES_MIN } from '../../protocol/limits.ts'
+import { nodeClock } from '../../world/node-clock.ts'
 import { smallFileSystem, temporaryDirectory } from '../temp-directory.ts'
 import { Cluster, readKeys } from './cluster.ts'
 import { HELLO, put, RawClient, RawConnection, until } from './raw-client.ts'
@@ -112,6 +113,7 @@ t.test('the low-water mark: twice the next segments of all channels', async (t) 
   const changes: (readonly [boolean, number])[] = []
   let asked = 0
   const watch = new DiskWatch({
+    clock: nodeClock,
     channels: 3,
     segmentBytes,
     freeBytes: () => {

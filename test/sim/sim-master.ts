@@ -10,6 +10,7 @@ import { type Entry, encodeEntry, entryBytes } from '../../protocol/entry.ts'
 import { encodeHeader, FRAME_HEADER_BYTES, FrameKind, headerSeed } from '../../protocol/frame.ts'
 import { channelId, clusterId, nodeId } from '../../protocol/ids.ts'
 import { Board, boardShape, createBoard } from '../../wal/board.ts'
+import { runToEnd } from '../../wal/board-machine.ts'
 import { ChannelLog, type Origin } from '../../wal/channel-log.ts'
 import { ChannelWriter } from '../../wal/channel-writer.ts'
 import type { Disk } from '../../wal/disk.ts'
@@ -114,7 +115,7 @@ export class SimMaster {
   }
 
   flush(channel: number): void {
-    this.logs[channel]!.flush()
+    runToEnd(this.logs[channel]!.beginFlush())
     this.#runWakes()
   }
 
@@ -126,8 +127,8 @@ export class SimMaster {
     while (this.#wakes.size > 0) {
       const [channel] = this.#wakes as Iterable<number> as [number] // the size has just been looked at
       this.#wakes.delete(channel)
-      this.logs[channel]!.wakened()
-      if (this.logs[channel]!.wantsFlush) this.logs[channel]!.flush()
+      runToEnd(this.logs[channel]!.beginRecompute())
+      if (this.logs[channel]!.wantsFlush) runToEnd(this.logs[channel]!.beginFlush())
     }
   }
 

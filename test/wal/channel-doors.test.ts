@@ -13,6 +13,7 @@ import {
   headerSeed,
 } from '../../protocol/frame.ts'
 import { channelId } from '../../protocol/ids.ts'
+import { runToEnd } from '../../wal/board-machine.ts'
 import type { Origin } from '../../wal/channel-log.ts'
 import { ChannelWriter } from '../../wal/channel-writer.ts'
 import { ReplicaLog } from '../../wal/replica-log.ts'
@@ -59,7 +60,7 @@ t.test('WAL-25: a major above the epoch is rejected, never written, and the next
     const frame = encodeFrame(header, body, headerSeed(CLUSTER, channelId(0)))
     log.accept(frame, 0, frame.length, origin, {})
   }
-  log.flush()
+  runToEnd(log.beginFlush())
   t.same(outcomes, ['1 VERSION_ABOVE_EPOCH', '3 VERSION_ABOVE_EPOCH', `2 stored in ${epoch}`])
   const written = readFrames(disk, 0)
   t.same(

@@ -1,0 +1,45 @@
+/** What the channels of a node begin with: the board they share, and per channel where and how it goes on. */
+import { Board, boardShape, createBoard } from '../wal/board.ts'
+import { encodePolicy } from '../wal/durability.ts'
+import type { FullConfig } from './node-config.ts'
+import type { OpenLog } from './open-log.ts'
+import type { ChannelStart } from './threads/thread-messages.ts'
+
+/** Only a master has one. */
+export function boardOf({ mastership, manifest }: OpenLog): Board | undefined {
+  if (mastership === undefined) return undefined
+  const policy = encodePolicy({ inSync: manifest.members.map((m) => m.row), quorum: manifest.quorum })
+  const { firstEpoch, baseEpoch } = mastership
+  return new Board(createBoard(boardShape(manifest.channels), { firstEpoch, baseEpoch, policy }))
+}
+
+export interface SharedMemory {
+  readonly board: Board | undefined
+  readonly doorbells: readonly SharedArrayBuffer[]
+  readonly whole: SharedArrayBuffer
+}
+
+export function channelStarts(config: FullConfig, log: OpenLog, shared: SharedMemory): ChannelStart[] {
+  const { directory, host, port, segmentsAhead } = config
+  const { manifest, ends, mastership } = log
+  const { clusterId, nodeId, channels, segmentBytes } = manifest
+  const master =
+    mastership === undefined || shared.board === undefined
+      ? undefined
+      : { board: shared.board.handle, term: mastership.term, history: manifest.history }
+  return ends.map((position, channel) => ({
+    channel,
+    channels,
+    directory,
+    clusterId,
+    nodeId,
+    segmentBytes,
+    segmentsAhead,
+    host,
+    port: port === 0 ? 0 : port + 1 + channel,
+    position,
+    doorbell: shared.doorbells[channel]!, // one per end
+    whole: shared.whole,
+    master,
+  }))
+}

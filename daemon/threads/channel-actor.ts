@@ -1,0 +1,196 @@
+/**
+ * One channel of a node as an actor: a master's or a replica's channel, what it hears from the control thread and from
+ * the other channels, and what it says. It owns its files and its connections; nobody else touches them.
+ *
+ * Whoever runs it (channel-thread.ts: a thread; the simulator) hands it its doors and delivers one message at a time.
+ * Translates, and decides nothing.
+ */
+import { assertNever } from '../../protocol/assert.ts'
+import { type TravertineError, toWireError } from '../../protocol/errors.ts'
+import { headerSeed } from '../../protocol/frame.ts'
+import { channelId } from '../../protocol/ids.ts'
+import type { World } from '../../protocol/world.ts'
+import { Board } from '../../wal/board.ts'
+import { ChannelWriter } from '../../wal/channel-writer.ts'
+import type { Disk } from '../../wal/disk.ts'
+import type { RunOperation } from '../../wal/log-port.ts'
+import { readingStart } from '../../wal/recovery-point.ts'
+import { channelDirectory, Segments } from '../../wal/segments.ts'
+import { MasterChannel } from '../io/master-channel.ts'
+import { ReplicaChannel } from '../io/replica-channel.ts'
+import type { DoorbellPreparer } from './segment-preparer.ts'
+import type { ChannelStart, FromChannel, MasterStart, ToChannel } from './thread-messages.ts'
+
+export interface ChannelDoors {
+  readonly world: Pick<World, 'clock' | 'network'>
+  readonly disk: Disk
+  readonly run: RunOperation
+  readonly preparer: DoorbellPreparer
+  /** Tells the control thread. */
+  readonly say: (message: FromChannel) => void
+  /** Lets another channel look at the board. */
+  readonly wake: (channel: number) => void
+  /** After `stop`: nothing is open any more. */
+  readonly onStopped: () => void
+}
+
+/** What both kinds of channel have. */
+interface Channel {
+  readonly registry: MasterChannel['registry']
+  listen(host: string, port: number): Promise<number>
+  stop(): void
+}
+
+export class ChannelActor {
+  readonly #start: ChannelStart
+  readonly #doors: ChannelDoors
+  readonly #directory: string
+  readonly #seed: number
+  readonly #master: MasterChannel | undefined
+  readonly #replica: ReplicaChannel | undefined
+  readonly #channel: Channel
+  #segments: Segments | undefined
+  #drainedSaid = false
+
+  constructor(start: ChannelStart, doors: ChannelDoors) {
+    this.#start = start
+    this.#doors = doors
+    this.#directory = channelDirectory(start.directory, start.channel)
+    this.#seed = headerSeed(start.clusterId, channelId(start.channel))
+    if (start.master === undefined) {
+      this.#replica = this.#openReplica()
+      this.#channel = this.#replica
+    } else {
+      this.#master = this.#openMaster(start.master)
+      this.#channel = this.#master
+    }
+  }
+
+  /** Resolves with the port. @throws PORT_IN_USE, CONFIG_INVALID */
+  listen(): Promise<number> {
+    return this.#channel.listen(this.#start.host, this.#start.port)
+  }
+
+  /** Another channel has published progress. */
+  wakened(): void {
+    this.#master?.wakened()
+  }
+
+  handle(message: ToChannel): void {
+    switch (message.type) {
+      case 'registerSession':
+        this.#channel.registry.register(message.session, message.secret, message.kind)
+        return this.#doors.say({ type: 'sessionReady', session: message.session })
+      case 'forgetSession':
+        return this.#channel.registry.forget(message.session)
+      case 'openRow':
+        return this.#master?.openRow(message.row, message.session, message)
+      case 'closeRow':
+        return this.#master?.closeRow(message.row, message.session)
+      case 'quiesce':
+        return this.#doors.say({ type: 'quiet', position: this.#replica?.quiesce() ?? 0 })
+      case 'follow':
+        return this.#replica?.follow(message.history, message.position)
+      case 'prepared':
+        if (this.#doors.preparer.takeFailure()) return this.#segments?.forgetRequest()
+        return this.#segments?.keepAhead()
+      case 'diskLow': // a replica takes what its master has accepted while there is room
+        this.#master?.setDiskLow(message.low)
+        return message.low ? undefined : this.#segments?.keepAhead()
+      case 'drain':
+        return this.#drain()
+      case 'stop':
+        this.#channel.stop()
+        this.#segments?.close()
+        return this.#doors.onStopped()
+      default:
+        return assertNever(message)
+    }
+  }
+
+  #openMaster(master: MasterStart): MasterChannel {
+    const { channel, position } = this.#start
+    const { world, disk, run, wake, say } = this.#doors
+    return new MasterChannel({
+      world,
+      run,
+      channel,
+      disk,
+      channelDirectory: this.#directory,
+      board: new Board(master.board),
+      writer: this.#openWriter(position),
+      term: master.term,
+      history: master.history,
+      headerSeed: this.#seed,
+      wake,
+      onRow: (type, row, session, error) =>
+        say(
+          type === 'rowDown' && error !== undefined
+            ? { type, row, session, error: toWireError(error) }
+            : { type, row, session },
+        ),
+      onReaderFailed: this.#onReaderFailed,
+      onDrained: () => this.#sayDrained(),
+      onPoison: this.#onPoison,
+    })
+  }
+
+  #openReplica(): ReplicaChannel {
+    const { channel, position } = this.#start
+    const { world, disk, say } = this.#doors
+    const whole = new BigInt64Array(this.#start.whole)
+    return new ReplicaChannel({
+      world,
+      channel,
+      headerSeed: this.#seed,
+      openWriter: (at) => this.#openWriter(at),
+      position,
+      openFiles: () => new Segments({ disk, directory: this.#directory, segmentBytes: 0, access: 'read' }),
+      startOf: (epoch, history) => readingStart({ channel, disk, channelDirectory: this.#directory }, history, epoch),
+      onReaderFailed: this.#onReaderFailed,
+      whole: () => Atomics.load(whole, 0),
+      onSeals: (seals) => say({ type: 'seals', seals }),
+      onPoison: this.#onPoison,
+    })
+  }
+
+  #openWriter(position: number): ChannelWriter {
+    const { channel, segmentBytes, segmentsAhead: ahead } = this.#start
+    const { disk, preparer, say } = this.#doors
+    this.#segments?.close()
+    const segments = new Segments({
+      disk,
+      directory: this.#directory,
+      segmentBytes,
+      access: 'write',
+      preparer,
+      ahead,
+      writtenEnd: position,
+    })
+    this.#segments = segments
+    const writer = new ChannelWriter({
+      channel,
+      segments,
+      position,
+      onRecoveryPoint: (point) => say({ type: 'recoveryPoint', point }),
+    })
+    segments.keepAhead()
+    return writer
+  }
+
+  #drain(): void {
+    if (this.#master !== undefined) return this.#master.drain()
+    this.#replica?.quiesce()
+    this.#sayDrained()
+  }
+
+  #sayDrained(): void {
+    if (!this.#drainedSaid) this.#doors.say({ type: 'drained' })
+    this.#drainedSaid = true
+  }
+
+  readonly #onReaderFailed = (session: bigint, error: TravertineError): void =>
+    this.#doors.say({ type: 'readerFailed', session, error: toWireError(error) })
+
+  readonly #onPoison = (error: TravertineError): void => this.#doors.say({ type: 'failed', error: toWireError(error) })
+}

@@ -1,0 +1,71 @@
+/**
+ * Work of the job pool: short, wants a core or a disk, and must block neither the control thread nor a channel.
+ * Arguments and results are plain data. Errors travel as wire errors, so that their codes survive.
+ */
+import { asError, TravertineError, toWireError, type WireError } from '../../protocol/errors.ts'
+import { type AdoptOptions, type AdoptResult, adoptHistory } from '../../wal/adopt-history.ts'
+import type { Disk } from '../../wal/disk.ts'
+import { rewriteTail, type StartOptions, type StartResult, startMastership } from '../../wal/mastership.ts'
+import { type ChannelScan, type RecoverOptions, recoverChannel } from '../../wal/recover.ts'
+import { type RecoveryPoint, writeRecoveryPoint } from '../../wal/recovery-point.ts'
+import { channelDirectory, prepareSegment } from '../../wal/segments.ts'
+import { ringDoorbell } from './segment-preparer.ts'
+
+export interface Jobs {
+  recoverChannel: { args: Omit<RecoverOptions, 'disk'>; result: ChannelScan }
+  startMastership: { args: Omit<StartOptions, 'disk'>; result: StartResult }
+  /** Makes durable what a replica's scan has found, before it is reported as durable. */
+  rewriteTail: { args: { directory: string; scan: ChannelScan }; result: undefined }
+  adoptHistory: { args: Omit<AdoptOptions, 'disk'>; result: AdoptResult }
+  prepareSegment: {
+    args: { directory: string; channel: number; base: number; bytes: number; doorbell: SharedArrayBuffer }
+    result: undefined
+  }
+  writeRecoveryPoint: { args: { directory: string; point: RecoveryPoint }; result: undefined }
+  freeBytes: { args: { directory: string }; result: number }
+}
+
+export type JobName = keyof Jobs
+export type JobAnswer<N extends JobName> = { readonly result: Jobs[N]['result'] } | { readonly error: WireError }
+
+/** Does one job. Errors of the world are answers; a broken invariant is thrown. */
+export type RunJob = <N extends JobName>(name: N, args: Jobs[N]['args']) => JobAnswer<N>
+
+export function jobsOn(disk: Disk): RunJob {
+  const work = workOn(disk)
+  return (name, args) => {
+    try {
+      return { result: work[name](args) }
+    } catch (thrown) {
+      if (thrown instanceof TravertineError) return { error: toWireError(thrown) }
+      throw asError(thrown)
+    }
+  }
+}
+
+type Work = { readonly [N in JobName]: (args: Jobs[N]['args']) => Jobs[N]['result'] }
+
+const workOn = (disk: Disk): Work => ({
+  recoverChannel: (args) => recoverChannel({ ...args, disk }),
+  startMastership: (args) => startMastership({ ...args, disk }),
+  rewriteTail: ({ directory, scan }) => {
+    rewriteTail(disk, directory, scan)
+    return undefined
+  },
+  adoptHistory: (args) => adoptHistory({ ...args, disk }),
+  prepareSegment: ({ directory, channel, base, bytes, doorbell }) => {
+    let failed = true
+    try {
+      prepareSegment(disk, channelDirectory(directory, channel), base, bytes)
+      failed = false
+    } finally {
+      ringDoorbell(doorbell, failed) // also when it threw: a channel thread may be waiting
+    }
+    return undefined
+  },
+  writeRecoveryPoint: ({ directory, point }) => {
+    writeRecoveryPoint(disk, channelDirectory(directory, point.channel), point)
+    return undefined
+  },
+  freeBytes: ({ directory }) => disk.freeBytes(directory),
+})
