@@ -13,9 +13,11 @@ export interface NaiveFrame {
   readonly epoch: bigint
   readonly term: bigint
   readonly body: Buffer
+  /** Header and body. */
+  readonly bytes: Buffer
 }
 
-interface NaiveTerm {
+export interface NaiveTerm {
   readonly term: { readonly number: string; readonly tag: number }
   readonly baseEpoch: string
   readonly starts: readonly number[]
@@ -29,6 +31,7 @@ interface NaiveManifest {
 
 export interface NaiveLog {
   readonly channels: number
+  readonly history: readonly NaiveTerm[]
   /** All valid frames per channel. */
   readonly frames: readonly (readonly NaiveFrame[])[]
   /** Epochs that are whole, ascending. */
@@ -40,7 +43,8 @@ export function readNaively(disk: Disk, directory: string): NaiveLog {
   const frames = Array.from({ length: manifest.channels }, (_, channel) =>
     readChannel(disk, directory, manifest, channel),
   )
-  return { channels: manifest.channels, frames, whole: wholeEpochs(frames) }
+  const { channels, history } = manifest
+  return { channels, history, frames, whole: wholeEpochs(frames) }
 }
 
 /** Session frames in whole epochs: what a node of this directory must show. */
@@ -80,6 +84,7 @@ function readChannel(disk: Disk, directory: string, manifest: NaiveManifest, cha
       epoch: head.readBigUInt64LE(32),
       term: head.readBigUInt64LE(40),
       body,
+      bytes: bytes.subarray(position, position + 72 + body.length),
     })
     position += 72 + body.length
   }
@@ -87,22 +92,23 @@ function readChannel(disk: Disk, directory: string, manifest: NaiveManifest, cha
 }
 
 /** By the definition: whole if the epoch that `prev` names is whole, and every channel named in any seal has its seal. */
-function wholeEpochs(frames: readonly (readonly NaiveFrame[])[]): bigint[] {
-  const seals = frames.flat().filter((frame) => frame.kind === 2)
-  const whole = new Set([0n])
-  for (let grown = true; grown; ) {
-    grown = false
-    for (const seal of seals) {
-      if (whole.has(seal.epoch) || !whole.has(seal.body.readBigUInt64LE(0))) continue
-      const same = seals.filter((s) => s.epoch === seal.epoch && s.term === seal.term)
-      const named = same.reduce((bits, s) => bits | s.body.readBigUInt64LE(8), 0n)
-      const held = same.reduce((bits, s) => bits | (1n << BigInt(s.channel)), 0n)
-      if ((named & ~held) !== 0n) continue
-      whole.add(seal.epoch)
-      grown = true
-    }
+export function wholeEpochs(frames: readonly (readonly NaiveFrame[])[]): bigint[] {
+  const epochs = new Map<string, NaiveFrame[]>() // seals are of one epoch if term and epoch agree
+  for (const frame of frames.flat()) {
+    if (frame.kind !== 2) continue
+    const key = `${frame.term}/${frame.epoch}`
+    const same = epochs.get(key)
+    if (same === undefined) epochs.set(key, [frame])
+    else same.push(frame)
   }
-  return [...whole].filter((epoch) => epoch > 0n).sort((a, b) => (a < b ? -1 : 1))
+  const whole = new Set([0n])
+  // in ascending order one pass is enough: `prev` names an earlier one
+  for (const same of [...epochs.values()].sort(([a], [b]) => (a!.epoch < b!.epoch ? -1 : 1))) {
+    const named = same.reduce((bits, s) => bits | s.body.readBigUInt64LE(8), 0n)
+    const held = same.reduce((bits, s) => bits | (1n << BigInt(s.channel)), 0n)
+    if ((named & ~held) === 0n && same.some((s) => whole.has(s.body.readBigUInt64LE(0)))) whole.add(same[0]!.epoch)
+  }
+  return [...whole].filter((epoch) => epoch > 0n)
 }
 
 function readAll(disk: Disk, path: string): Buffer {

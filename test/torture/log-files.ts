@@ -1,0 +1,89 @@
+/**
+ * The files of a node as a torture run looks at them: its log by the naive reader, and what was cut off it and kept.
+ *
+ * A survey remembers the valid frames of a node at some moment. What was there and is not any more must be in divergent/,
+ * byte by byte: a log may lose what nobody was answered for, but not without a trace.
+ */
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { crc32 } from 'node:zlib'
+import { NodeDisk } from '../../wal/node-disk.ts'
+import { type NaiveFrame, type NaiveLog, readNaively } from '../sim/naive-reader.ts'
+
+export const readLog = (directory: string): NaiveLog => readNaively(new NodeDisk(), directory)
+
+/** Frames that were seen in a node's log, without those that must stay anyhow. */
+export interface Survey {
+  readonly directory: string
+  readonly frames: readonly NaiveFrame[]
+}
+
+/** Per channel: what lies below `end`, the end of the last whole epoch, was level once, and must stay as it is. */
+export type Settled = readonly { readonly end: number; readonly crc: number }[]
+
+export function settledOf(log: NaiveLog): Settled {
+  const last = log.whole.at(-1) ?? 0n
+  return log.frames.map((frames) => {
+    const count = 1 + frames.findLastIndex(({ kind, epoch }) => kind === 2 && epoch <= last)
+    const whole = frames.slice(0, count)
+    return { end: endOf(whole), crc: crcOf(whole) }
+  })
+}
+
+export function changedSince(settled: Settled, name: string, now: NaiveLog): string[] {
+  return settled.flatMap(({ end, crc }, channel) => {
+    const frames = (now.frames[channel] ?? []).filter(({ position }) => position < end)
+    return endOf(frames) === end && crcOf(frames) === crc
+      ? []
+      : [`${name} has changed on channel ${channel} below position ${end}, where all logs were level`]
+  })
+}
+
+const crcOf = (frames: readonly NaiveFrame[]): number => frames.reduce((crc, { bytes }) => crc32(bytes, crc), 0)
+
+function endOf(frames: readonly NaiveFrame[]): number {
+  const last = frames.at(-1)
+  return last === undefined ? 0 : last.position + last.bytes.length
+}
+
+export function survey(directory: string, settled: Settled): Survey {
+  const frames = readLog(directory).frames.flatMap((of, channel) =>
+    of.filter(({ position }) => position >= (settled[channel]?.end ?? 0)),
+  )
+  return { directory, frames }
+}
+
+/** What is gone from the log without being in divergent/. */
+export function lostWithoutTrace({ directory, frames }: Survey, now: NaiveLog): string[] {
+  const kept = new Map(now.frames.flatMap((of, channel) => of.map((f) => [`${channel}/${f.position}`, f.bytes])))
+  const gone = frames.filter((frame) => kept.get(`${frame.channel}/${frame.position}`)?.equals(frame.bytes) !== true)
+  if (gone.length === 0) return []
+  const files = divergentFiles(directory)
+  return gone
+    .filter((frame) => !files.some((file) => holds(file, frame)))
+    .map(
+      ({ channel, position, kind, epoch, term }) =>
+        `${directory} has lost the frame at channel ${channel}, position ${position} (kind ${kind}, epoch ${epoch}, term ${term}), and divergent/ does not have it`,
+    )
+}
+
+interface DivergentFile {
+  readonly channel: number
+  readonly from: number
+  readonly bytes: Buffer
+}
+
+function divergentFiles(directory: string): DivergentFile[] {
+  const folder = join(directory, 'divergent')
+  if (!existsSync(folder)) return []
+  return readdirSync(folder).flatMap((name) => {
+    const match = /^before-\d+-(\d\d)-([0-9a-f]{16})\.wal$/.exec(name)
+    if (match === null) return []
+    return [{ channel: Number(match[1]), from: Number(`0x${match[2]}`), bytes: readFileSync(join(folder, name)) }]
+  })
+}
+
+function holds({ channel, from, bytes }: DivergentFile, frame: NaiveFrame): boolean {
+  const at = frame.position - from
+  return channel === frame.channel && at >= 0 && bytes.subarray(at, at + frame.bytes.length).equals(frame.bytes)
+}

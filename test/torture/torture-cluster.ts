@@ -1,0 +1,167 @@
+/**
+ * The cluster of a torture run: a master and its replicas as real processes, each behind a proxy of its own.
+ *
+ * Nodes listen on one loopback address, their proxies on another one with the same port numbers. The master knows its
+ * replicas by the proxies' addresses, so that control and log connections can be cut. Ports are chosen once: a node that
+ * is started again listens where it did before.
+ */
+import { randomInt } from 'node:crypto'
+import { appendFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { initNode } from '../../daemon/node.ts'
+import { MIB } from '../../protocol/limits.ts'
+import type { NodeLog } from './checker.ts'
+import { changedSince, lostWithoutTrace, readLog, type Settled, type Survey, settledOf, survey } from './log-files.ts'
+import { NodeProxy } from './node-proxy.ts'
+import { NODES, type NodeName } from './plan.ts'
+import { TortureNode } from './torture-node.ts'
+
+const NODE_HOST = '127.0.0.1'
+const PROXY_HOST = '127.0.0.2'
+/** Below the ports that the system gives out by itself, and away from those that other tests draw. */
+const PORT_MIN = 30_000
+const PORT_MAX = 32_700
+/** Small: a run should change segments often. */
+const SEGMENT_BYTES = MIB / 4
+const LOOK_MS = 5
+const CLUSTER_ID = '00000000-0000-4000-8000-0000000070f7'
+
+export interface Member {
+  readonly node: TortureNode
+  readonly proxy: NodeProxy
+}
+
+export class TortureCluster {
+  readonly root: string
+  readonly channels: number
+  readonly clusterId = CLUSTER_ID
+  readonly #members: ReadonlyMap<NodeName, Member>
+  readonly #ports: ReadonlyMap<NodeName, number>
+  readonly #startedAt = performance.now()
+  #surveys: Survey[] = []
+  readonly #settled = new Map<NodeName, Settled>()
+
+  private constructor(root: string, channels: number, ports: ReadonlyMap<NodeName, number>) {
+    this.root = root
+    this.channels = channels
+    this.#ports = ports
+    this.#members = new Map(NODES.map((name) => [name, this.#member(name)]))
+  }
+
+  /** @param root an empty directory; a log of events and the nodes' own logs are there as well */
+  static async create(root: string, channels: number): Promise<TortureCluster> {
+    const first = await freePorts(NODES.length * (1 + channels))
+    const ports = new Map(NODES.map((name, i) => [name, first + i * (1 + channels)]))
+    const cluster = new TortureCluster(root, channels, ports)
+    const common = { clusterId: CLUSTER_ID, channels, segmentBytes: SEGMENT_BYTES }
+    for (const [name, { node, proxy }] of cluster.#members) {
+      if (name !== 'master') initNode({ ...common, directory: node.directory, role: 'replica' })
+      await proxy.listen()
+    }
+    const replicas = NODES.filter((name) => name !== 'master').map((name) => cluster.member(name).proxy.address)
+    initNode({ ...common, directory: cluster.member('master').node.directory, role: 'master', replicas })
+    return cluster
+  }
+
+  member(name: NodeName): Member {
+    return this.#members.get(name)! // one for each name
+  }
+
+  get nodes(): readonly TortureNode[] {
+    return [...this.#members.values()].map(({ node }) => node)
+  }
+
+  /** The master's control channel: past the proxy, so that nothing planned can be in the way. */
+  get directAddress(): string {
+    return `${NODE_HOST}:${this.#ports.get('master')}`
+  }
+
+  /** Starts a node that is down. What is in the logs before is remembered, and must not be lost without a trace. */
+  start(name: NodeName): void {
+    const { node } = this.member(name)
+    if (node.isUp) return
+    // where the master starts, its replicas may have to cut what they hold
+    for (const looked of name === 'master' ? NODES : [name]) this.#look(looked)
+    node.start()
+  }
+
+  startAll(): void {
+    for (const name of NODES) this.start(name)
+  }
+
+  /** Every node listens, or has ended by itself. */
+  async untilReady(): Promise<void> {
+    while (this.nodes.some(({ isReady, defects }) => !isReady && defects.length === 0)) await sleep(LOOK_MS)
+  }
+
+  event(text: string): void {
+    const ms = (performance.now() - this.#startedAt).toFixed(0).padStart(7)
+    appendFileSync(join(this.root, 'events.log'), `${ms} ${text}\n`)
+  }
+
+  /** The logs of all nodes, which are level now. @returns what has gone or changed that was seen there before */
+  settle(): { readonly logs: readonly NodeLog[]; readonly faults: readonly string[] } {
+    const faults: string[] = []
+    const logs = NODES.map((name) => {
+      const { directory } = this.member(name).node
+      const log = readLog(directory)
+      faults.push(...changedSince(this.#settled.get(name) ?? [], name, log))
+      for (const seen of this.#surveys) if (seen.directory === directory) faults.push(...lostWithoutTrace(seen, log))
+      this.#settled.set(name, settledOf(log))
+      return { name, log }
+    })
+    this.#surveys = []
+    return { logs, faults }
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.nodes.map((node) => node.kill()))
+    for (const { proxy } of this.#members.values()) await proxy.close()
+  }
+
+  #look(name: NodeName): void {
+    const { directory } = this.member(name).node
+    this.#surveys.push(survey(directory, this.#settled.get(name) ?? []))
+  }
+
+  #member(name: NodeName): Member {
+    const port = this.#ports.get(name)! // one for each name
+    const { root, channels } = this
+    const node = new TortureNode({
+      name,
+      directory: join(root, name),
+      host: NODE_HOST,
+      port,
+      logFile: join(root, `${name}.log`),
+      onEvent: (text) => this.event(text),
+    })
+    return { node, proxy: new NodeProxy({ host: PROXY_HOST, targetHost: NODE_HOST, port, channels }) }
+  }
+}
+
+/** Everything in 127.0.0.0/8 is loopback on Linux; elsewhere a second address has to be set up. */
+export async function hasSecondLoopback(): Promise<boolean> {
+  return isFree(PROXY_HOST, 0).catch(() => false)
+}
+
+/** So many ports in a row, free on both addresses. */
+async function freePorts(count: number): Promise<number> {
+  for (;;) {
+    const first = randomInt(PORT_MIN, PORT_MAX - count)
+    const ports = Array.from({ length: count }, (_, i) => first + i)
+    const free = await Promise.all(ports.flatMap((port) => [isFree(NODE_HOST, port), isFree(PROXY_HOST, port)]))
+    if (!free.includes(false)) return first
+  }
+}
+
+function isFree(host: string, port: number): Promise<boolean> {
+  return new Promise((resolve, reject) => {
+    const server = createServer()
+    server.once('error', (error: NodeJS.ErrnoException) =>
+      error.code === 'EADDRINUSE' ? resolve(false) : reject(error),
+    )
+    server.listen(port, host, () => server.close(() => resolve(true)))
+  })
+}
