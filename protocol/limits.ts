@@ -68,6 +68,9 @@ export const PRODUCER_COUNT_LIMIT = 16_384
 /** Ranges of missing sessions remembered per producer, and told in one log_open_ok; each costs a rejection or a loss. */
 export const PRODUCER_RANGE_COUNT_LIMIT = 32
 
+/** Records of who waits for PROPAGATED on one channel, beside 17 for each connection, before they are thinned out. */
+export const UNPROPAGATED_RECORDS_LIMIT = 4096
+
 /** Epochs that may be closed and not yet STORED. More would let a stuck disk collect work without end. */
 export const EPOCH_BOUND = 64
 /** Slots of the participation ring; at least BOUND, so that no slot is reused while its epoch may still be sealed. */

@@ -30,9 +30,12 @@ import type { ChannelWriter } from './channel-writer.ts'
 import { Deque } from './deque.ts'
 import { policyIsSatisfiable } from './durability.ts'
 import type { LogPort, StepMachine } from './log-port.ts'
+import { type Pending, PropagationQueue } from './propagation-queue.ts'
 
 /** The writer of sessions: one client's log connection. */
 export interface Origin {
+  /** Nobody hears the answers any more. */
+  readonly isGone: boolean
   stored(epoch: bigint, lastSequence: number): void
   propagated(epoch: bigint, lastSequence: number): void
   /** This one session is certainly not applied. */
@@ -64,13 +67,6 @@ interface QueuedSession {
   readonly origin: Origin
 }
 
-/** Sessions of one origin in one layer: answered together. */
-interface Pending {
-  readonly layer: bigint
-  readonly origin: Origin
-  lastSequence: number
-}
-
 /** Seals whose ends are remembered for acknowledgements. A replica further behind counts as holding nothing new. */
 const SEAL_ENDS_LIMIT = 4096
 
@@ -82,8 +78,8 @@ export class ChannelLog implements LogPort {
   readonly #acknowledge: Acknowledge
   readonly #queue = new Deque<QueuedSession>()
   #queuedBytes = 0
-  readonly #unstored = new Deque<Pending>()
-  readonly #unpropagated = new Deque<Pending>()
+  readonly #unstored = new Deque<Pending<Origin>>()
+  readonly #unpropagated = new PropagationQueue<Origin>()
   readonly #sealEnds = new Deque<{ readonly layer: bigint; readonly end: number }>()
   /** From this position on `#sealEnds` is complete. */
   #sealEndsFrom: number
@@ -286,10 +282,7 @@ export class ChannelLog implements LogPort {
       this.#unstored.shift()
       p.origin.stored(p.layer, p.lastSequence)
     }
-    for (let p = this.#unpropagated.first(); p !== undefined && p.layer <= propagated; p = this.#unpropagated.first()) {
-      this.#unpropagated.shift()
-      p.origin.propagated(p.layer, p.lastSequence)
-    }
+    this.#unpropagated.take(propagated, this.#sayPropagated)
   }
 
   wake(channel: number): void {
@@ -302,6 +295,8 @@ export class ChannelLog implements LogPort {
   }
 
   // ---- helpers
+
+  readonly #sayPropagated = (p: Pending<Origin>): void => p.origin.propagated(p.layer, p.lastSequence)
 
   #notePending(layer: bigint, session: QueuedSession): void {
     const sequence = readU64Number(session.frame, session.at + HeaderOffset.producerSequence)

@@ -28,6 +28,17 @@ export class Deque<T> {
     }
   }
 
+  /** Keeps only what `accept` accepts; it is asked from the last element to the first. */
+  keepFromLast(accept: (item: T) => boolean): void {
+    const kept: T[] = []
+    for (let i = this.#items.length - 1; i >= this.#head; i--) {
+      const item = this.#items[i]! // inside the array
+      if (accept(item)) kept.push(item)
+    }
+    this.#items = kept.reverse()
+    this.#head = 0
+  }
+
   find(accept: (item: T) => boolean): T | undefined {
     for (let i = this.#head; i < this.#items.length; i++) {
       const item = this.#items[i]! // inside the array

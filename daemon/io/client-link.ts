@@ -46,6 +46,10 @@ export class ClientLink implements Origin {
     })
   }
 
+  get isGone(): boolean {
+    return this.#ended
+  }
+
   receive(chunk: Buffer): void {
     if (this.#ended) return
     try {

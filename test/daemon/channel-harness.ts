@@ -49,6 +49,7 @@ class FailingDisk extends NodeDisk {
 export class ChannelHarness {
   readonly disk = new FailingDisk()
   readonly channel: MasterChannel
+  readonly writer: ChannelWriter
   readonly seed: number
   readonly poisons: TravertineError[] = []
   /** What was said of rows. */
@@ -66,6 +67,7 @@ export class ChannelHarness {
     this.seed = headerSeed(manifest.clusterId, channelId(0))
     const policy = encodePolicy({ inSync, quorum: inSync.length })
     const segments = new Segments({ disk: this.disk, directory: files, segmentBytes: 64 * MIB, access: 'write' })
+    this.writer = new ChannelWriter({ channel: 0, segments, position: 0, onRecoveryPoint: () => undefined })
     this.channel = new MasterChannel({
       world: nodeWorld,
       run: runAtOnce,
@@ -73,7 +75,7 @@ export class ChannelHarness {
       disk: this.disk,
       channelDirectory: files,
       board: new Board(createBoard(boardShape(1), { firstEpoch: 1n, baseEpoch: 0n, policy })),
-      writer: new ChannelWriter({ channel: 0, segments, position: 0, onRecoveryPoint: () => undefined }),
+      writer: this.writer,
       term: { number: termNumber(1n), nodeId: nodeId(manifest.nodeId), tag: 1 },
       history: [],
       headerSeed: this.seed,

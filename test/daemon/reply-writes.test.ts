@@ -3,6 +3,7 @@ import { createServer, type Socket } from 'node:net'
 import t from 'tap'
 import { encodeMessage, MessageReader } from '../../protocol/control-message.ts'
 import { FRAME_HEADER_BYTES } from '../../protocol/frame.ts'
+import { UNPROPAGATED_RECORDS_LIMIT } from '../../protocol/limits.ts'
 import { encodeReply, ReplyType } from '../../protocol/log-reply.ts'
 import { SEAL_BODY_BYTES } from '../../protocol/seal.ts'
 import { ChannelHarness } from './channel-harness.ts'
@@ -89,4 +90,17 @@ t.test('without an ack STORED leaves one turn after its flush', async (t) => {
   acknowledge(frame.length + SEAL_BYTES)
   await link.untilPropagated(1)
   t.same(sizes, [24, 24])
+})
+
+t.test('a replica that was away for many flushes of many writers: all are answered when it is back', async (t) => {
+  const { harness, acknowledge } = await channelWithReplica(t)
+  const links = await Promise.all(Array.from({ length: 60 }, () => harness.open()))
+  const rounds = 2 * Math.ceil(UNPROPAGATED_RECORDS_LIMIT / links.length)
+  for (let round = 1; round <= rounds; round++) {
+    for (const link of links) link.write(put('k'))
+    for (const link of links) await link.untilStored(round)
+  }
+  t.ok(links.every((link) => link.propagated === 0))
+  acknowledge(harness.writer.durablePosition)
+  for (const link of links) await link.untilPropagated(rounds)
 })

@@ -96,7 +96,7 @@ export class SimMaster {
     const board = createBoard(boardShape(manifest.channels), {
       firstEpoch: mastership.firstEpoch,
       baseEpoch: mastership.baseEpoch,
-      policy: 0n,
+      policy: 0,
     })
     for (let channel = 0; channel < manifest.channels; channel++)
       this.logs.push(this.#openLog(channel, new Board(board)))
@@ -105,6 +105,7 @@ export class SimMaster {
   write(channel: number, id: number, valueBytes: number): void {
     const frame = sessionFrame(channel, id, valueBytes)
     const origin: Origin = {
+      isGone: false,
       stored: (epoch) => this.answered.set(id, epoch),
       propagated: () => undefined,
       rejected: (_, error) => {

@@ -25,7 +25,12 @@ import { CLUSTER, DIRECTORY, initMaster, SEGMENT_BYTES, SimMaster, sessionFrame 
 import { frames, mastership, seal, session } from './hand-made-log.ts'
 import { readFrames } from './read-frames.ts'
 
-const NOBODY: Origin = { stored: () => undefined, propagated: () => undefined, rejected: () => undefined }
+const NOBODY: Origin = {
+  isGone: false,
+  stored: () => undefined,
+  propagated: () => undefined,
+  rejected: () => undefined,
+}
 
 function oneChannel(): { disk: SimDisk; master: SimMaster } {
   const disk = new SimDisk()
@@ -39,6 +44,7 @@ t.test('WAL-25: a major above the epoch is rejected, never written, and the next
   const epoch = master.start.mastership.firstEpoch
   const outcomes: string[] = []
   const origin: Origin = {
+    isGone: false,
     stored: (e, sequence) => outcomes.push(`${sequence} stored in ${e}`),
     propagated: () => undefined,
     rejected: (sequence: number, error: TravertineError) => outcomes.push(`${sequence} ${error.code}`),
