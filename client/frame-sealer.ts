@@ -3,8 +3,8 @@
  *
  * Most of the 72 bytes are the same for every session of a producer, so they are copied from a template.
  */
-import { crc32 } from 'node:zlib'
 import { assert } from '../protocol/assert.ts'
+import { crc32Of } from '../protocol/crc32.ts'
 import {
   encodeHeader,
   FLAG_EXPLICIT_VERSIONS,
@@ -38,7 +38,7 @@ export class FrameSealer {
     buffer.set(this.#template, start)
     if (session.explicitVersions) view.setUint16(start + HeaderOffset.flags, FLAG_EXPLICIT_VERSIONS, true)
     view.setUint32(start + HeaderOffset.bodyLength, draft.at - body, true)
-    view.setUint32(start + HeaderOffset.bodyCrc, crc32(buffer.subarray(body, draft.at)), true)
+    view.setUint32(start + HeaderOffset.bodyCrc, crc32Of(buffer, body, draft.at), true)
     view.setUint32(start + HeaderOffset.entryCount, draft.entryCount, true)
     view.setUint32(start + HeaderOffset.producerSequence, session.sequence >>> 0, true)
     view.setUint32(start + HeaderOffset.producerSequence + 4, (session.sequence / TWO_32) >>> 0, true)

@@ -13,7 +13,7 @@
  */
 import { assert } from './assert.ts'
 import { type ErrorPlace, TravertineError } from './errors.ts'
-import { readU64Number, writeU64Number } from './frame.ts'
+import { readU64Number, writeU64, writeU64Number } from './frame.ts'
 
 export const SEAL_BODY_BYTES = 40
 export const MARK_BODY_BYTES = 16
@@ -35,9 +35,9 @@ export interface Mark {
 export function encodeSeal(seal: Seal): Buffer {
   assert(seal.participants !== 0n, 'a seal names at least its own channel')
   const body = Buffer.allocUnsafe(SEAL_BODY_BYTES)
-  body.writeBigUInt64LE(seal.prev, 0)
-  body.writeBigUInt64LE(seal.participants, 8)
-  body.writeBigUInt64LE(seal.stored, 16)
+  writeU64(body, 0, seal.prev)
+  writeU64(body, 8, seal.participants)
+  writeU64(body, 16, seal.stored)
   writeU64Number(body, 24, seal.durablePosition)
   writeU64Number(body, 32, seal.wallClockMs)
   return body
@@ -60,7 +60,7 @@ export function decodeSeal(body: Buffer, where: ErrorPlace): Seal {
 export function encodeMark(mark: Mark): Buffer {
   const body = Buffer.allocUnsafe(MARK_BODY_BYTES)
   writeU64Number(body, 0, mark.durablePosition)
-  body.writeBigUInt64LE(mark.stored, 8)
+  writeU64(body, 8, mark.stored)
   return body
 }
 

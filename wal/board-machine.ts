@@ -148,7 +148,7 @@ export class Recompute implements StepMachine {
     | 'raisePropagated'
     | 'answer'
     | 'wake' = 'flag'
-  policy = 0n
+  policy = 0
   top = 0n
   row = 0
   channel = 0

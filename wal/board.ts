@@ -42,7 +42,7 @@ export interface BoardStart {
   readonly firstEpoch: bigint
   /** Last whole epoch before it: what is shown while nothing of this mastership is stored. */
   readonly baseEpoch: bigint
-  readonly policy: bigint
+  readonly policy: number
 }
 
 /** What a thread needs to attach to the board of its node. Can be posted between threads. */
@@ -67,7 +67,7 @@ export function createBoard(shape: BoardShape, start: BoardStart): BoardHandle {
   const word = new BigInt64Array(memory)
   word[OPEN] = start.firstEpoch
   word[STORED] = start.firstEpoch - 1n
-  word[POLICY] = start.policy
+  word[POLICY] = BigInt(start.policy)
   const cells = HEAD_WORDS + shape.channels * (1 + shape.ring)
   word.fill(NONE, cells, cells + shape.channels)
   return { memory, shape, start }
@@ -117,12 +117,12 @@ export class Board {
     return Atomics.compareExchange(this.#word, PROPAGATED, from, to) === from
   }
 
-  policy(): bigint {
-    return Atomics.load(this.#word, POLICY)
+  policy(): number {
+    return Number(Atomics.load(this.#word, POLICY))
   }
 
-  setPolicy(word: bigint): void {
-    Atomics.store(this.#word, POLICY, word)
+  setPolicy(word: number): void {
+    Atomics.store(this.#word, POLICY, BigInt(word))
   }
 
   part(layer: bigint, channel: number): bigint {

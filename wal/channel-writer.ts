@@ -10,6 +10,7 @@
  */
 import { assert } from '../protocol/assert.ts'
 import { asError, TravertineError } from '../protocol/errors.ts'
+import { KIB } from '../protocol/limits.ts'
 import { Deque } from './deque.ts'
 import type { RecoveryPoint } from './recovery-point.ts'
 import type { Segments } from './segments.ts'
@@ -34,6 +35,9 @@ export interface SealPlace {
 
 /** Seals kept for the recovery point: at 10,000 flushes a second the STORED epoch may lag by 0.4 s before one is missed. */
 const SEALS_KEPT = 4096
+
+/** What a flush writes is copied together up to this size. */
+const JOIN_BYTES_LIMIT = 32 * KIB
 
 export class ChannelWriter {
   readonly #options: ChannelWriterOptions
@@ -76,6 +80,9 @@ export class ChannelWriter {
   /** The buffers between durable and appended, in order. Valid until `writeAndSync`. */
   get unwritten(): readonly Buffer[] {
     this.#endRun()
+    // one buffer to write, for each socket and for the disk, costs less than to copy a few kilobytes
+    if (this.#buffers.length > 1 && this.unwrittenBytes <= JOIN_BYTES_LIMIT)
+      this.#buffers = [Buffer.concat(this.#buffers)]
     return this.#buffers
   }
 

@@ -14,35 +14,40 @@ export interface Policy {
   readonly quorum: number
 }
 
-/** One shared word holds a policy, so that every thread reads it in one atomic step: quorum, then a bit per row. */
-export function encodePolicy(policy: Policy): bigint {
-  let word = BigInt(policy.quorum)
+/**
+ * A policy as one small number, so that every thread reads it in one atomic step, and looks at it without making bigints
+ * (it is looked at for each row, several times per flush): quorum in the low byte, then a bit per row.
+ */
+export function encodePolicy(policy: Policy): number {
+  let word = policy.quorum
   for (const row of policy.inSync) {
     assert(row >= 1 && row <= REPLICA_COUNT_LIMIT, 'an in-sync row is a replica row', { row })
-    word |= 1n << BigInt(8 + row)
+    word |= 1 << (8 + row)
   }
   return word
 }
 
 /** Does the policy word ask for any replica, and is the in-sync set large enough? */
-export function policyIsSatisfiable(word: bigint): boolean {
+export function policyIsSatisfiable(word: number): boolean {
   let members = 0
   for (let row = 1; row <= REPLICA_COUNT_LIMIT; row++) if (policyCounts(word, row)) members++
-  return members > 0 && members >= Number(word & 0xffn)
+  return members > 0 && members >= (word & 0xff)
 }
 
-export const policyCounts = (word: bigint, row: number): boolean => (word & (1n << BigInt(8 + row))) !== 0n
+export const policyCounts = (word: number, row: number): boolean => (word & (1 << (8 + row))) !== 0
 
 /**
  * Highest layer durable on every counted row; -1 where the policy cannot be satisfied.
  *
  * @param durable highest durable layer per row; index 0 is the local disk and is not looked at
  */
-export function propagatedLayer(word: bigint, durable: readonly bigint[]): bigint {
+export function propagatedLayer(word: number, durable: readonly bigint[]): bigint {
   if (!policyIsSatisfiable(word)) return -1n
   let lowest: bigint | undefined
-  for (const [row, layer] of durable.entries()) {
-    if (row > 0 && policyCounts(word, row) && (lowest === undefined || layer < lowest)) lowest = layer
+  for (let row = 1; row < durable.length; row++) {
+    if (!policyCounts(word, row)) continue
+    const layer = durable[row]!
+    if (lowest === undefined || layer < lowest) lowest = layer
   }
   return lowest ?? -1n
 }

@@ -63,7 +63,7 @@ export class ChannelDriver {
   readonly #layout: Layout
   readonly #me: number
   readonly #at: number
-  readonly #policy: bigint
+  readonly #policy: number
   readonly #state: BoardMachine.ChannelState
   readonly #flush: BoardMachine.Flush
   readonly #acknowledge: BoardMachine.Acknowledge
@@ -257,7 +257,7 @@ export class ChannelDriver {
   #restoreRecompute(vector: Uint8Array, recompute: BoardMachine.Recompute): void {
     const at = this.#at
     recompute.at = atName(vector[at + Channel.recomputeAt]!) as BoardMachine.Recompute['at'] // save() took it from there
-    recompute.policy = vector[at + Channel.policyRead] === 1 ? this.#policy : ~0n
+    recompute.policy = vector[at + Channel.policyRead] === 1 ? this.#policy : ~0
     recompute.top = layerOf(vector[at + Channel.top]!)
     recompute.row = vector[at + Channel.row]!
     recompute.channel = vector[at + Channel.channel]!

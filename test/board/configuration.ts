@@ -49,7 +49,7 @@ export const configuration = (options: Partial<Configuration> & { sessions: read
 
 export const rowsOf = (config: Configuration): number => (config.replica ? 2 : 1)
 
-export const policyOf = (config: Configuration): bigint =>
+export const policyOf = (config: Configuration): number =>
   encodePolicy({ inSync: config.replica ? [1] : [], quorum: config.replica ? 1 : 0 })
 
 export function nameOf(config: Configuration): string {
