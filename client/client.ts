@@ -52,10 +52,13 @@ export type { ClusterId, Epoch, NodeId, Term } from '../protocol/ids.ts'
 export type { Channel } from './channel.ts'
 export { ClientError, type Outcome } from './client-error.ts'
 export type { Commit, Level } from './commit.ts'
+export type { CommittedEntry, CommittedEpoch, EntryPlace } from './committed-epoch.ts'
 export type { Entry, Key, U64, Version } from './entry-encoder.ts'
 export type { CallOptions, ConnectOptions, OpenChannelOptions, ValueMode, ValueOf, WriteOptions } from './options.ts'
 export type { Receipt } from './receipt.ts'
 export type { Session } from './session.ts'
+export type { EpochMark, SubscribeOptions } from './subscribe-options.ts'
+export { type Subscription, type SubscriptionInfo, type SubscriptionState, subscribe } from './subscription.ts'
 export { decodeValue } from './values.ts'
 
 /** What the node has said when the connection was made. */

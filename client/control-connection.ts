@@ -37,6 +37,8 @@ export class ControlConnection {
   #isClosed = false
   /** Resolves when the connection is closed, by whomever. */
   readonly closed: Promise<void>
+  /** A reader's: told of each group_commit, which is answered. Without it group_commit is not expected. */
+  onGroupCommit: ((epoch: bigint) => void) | undefined
 
   /** @param onLost called once, unless the connection is closed by us */
   constructor(clock: Clock, opened: OpenedConnection, onLost: OnLost, heartbeat = HEARTBEAT_DEFAULT) {
@@ -95,6 +97,11 @@ export class ControlConnection {
 
   #heard(message: Message): void {
     if (message.type === 'heartbeat_ok') return
+    if (message.type === 'group_commit' && this.onGroupCommit !== undefined) {
+      this.#connection.write(encodeMessage({ type: 'group_commit_ok', epoch: message.epoch }))
+      this.onGroupCommit(message.epoch)
+      return
+    }
     if (message.type === 'error') throw fromWireError(message.error, this.#peer)
     if (message.type === 'session_end') {
       throw new TravertineError('SHUTTING_DOWN', `Cannot go on with ${this.#peer}: ${message.reason.slice(0, 200)}`, {

@@ -50,3 +50,19 @@ export function closeWithin(options: CallOptions, clock: Clock, drain: () => Pro
     void drain().then(end)
   })
 }
+
+/** Waits so long. @throws ABORTED */
+export function pause(clock: Clock, ms: number, signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void => {
+      timer.cancel()
+      reject(abortedBeforeSending(signal as AbortSignal)) // it has fired
+    }
+    const timer = clock.after(ms, () => {
+      signal?.removeEventListener('abort', onAbort)
+      resolve()
+    })
+    signal?.addEventListener('abort', onAbort, { once: true })
+    if (signal?.aborted) onAbort()
+  })
+}

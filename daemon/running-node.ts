@@ -77,7 +77,7 @@ export class RunningNode {
     this.#threads = this.#openChannels(options.openChannels)
     this.#control = new ControlConnections(
       options.world,
-      (event) => this.#step(event),
+      (event) => this.#heard(event),
       () => ({ ...this.status() }),
     )
     this.#watch = this.#createWatch()
@@ -332,18 +332,27 @@ export class RunningNode {
     this.#step({ type: 'sessionReady', session })
   }
 
+  /** Who connects is told nothing older than what anybody was answered before. */
+  #heard(event: Event): void {
+    if (event.type === 'connected') this.#lookAtBoard()
+    this.#step(event)
+  }
+
   #tick(): void {
-    const board = this.#board
-    if (board !== undefined) {
-      const closed = board.shownEpoch(board.open() - 1n)
-      this.#step({
-        type: 'watermarks',
-        closed,
-        stored: board.shownEpoch(board.stored()),
-        propagated: board.shownEpoch(board.propagated()),
-      })
-    }
+    this.#lookAtBoard()
     this.#step({ type: 'tick' })
+  }
+
+  #lookAtBoard(): void {
+    const board = this.#board
+    if (board === undefined) return
+    const closed = board.shownEpoch(board.open() - 1n)
+    this.#step({
+      type: 'watermarks',
+      closed,
+      stored: board.shownEpoch(board.stored()),
+      propagated: board.shownEpoch(board.propagated()),
+    })
   }
 
   #publishWhole(): void {

@@ -36,6 +36,12 @@ export const SENDER_READ_BYTES = 1 * MIB
 export const READER_SLICE_BYTES = 256 * KIB
 /** Reader sessions of one node: bounds what their sockets hold, and the reading that commits have to share a thread with. */
 export const READER_COUNT_LIMIT = 64
+/** Bytes that a subscription gathers before channels that are ahead have to wait, unless the application says otherwise. */
+export const READER_MEMORY_BYTES_DEFAULT = 64 * MIB
+/** Least of it: one session of the largest size. */
+export const READER_MEMORY_BYTES_MIN = 16 * MIB
+/** Bytes of one epoch on one channel. An epoch has one flush per channel, more only while the disk of another one hangs. */
+export const READER_EPOCH_BYTES_LIMIT = 1 * GIB
 /** Unsent bytes of replies at which a client that does not read them, or of messages at which any peer, is cut off. */
 export const UNREAD_BYTES_LIMIT = 4 * MIB
 /** Bytes a client keeps in flight on one channel before `ready()` and `end()` make the application wait. */
@@ -115,6 +121,8 @@ assert(
   'the window stops polite writers before the limit does',
 )
 assert(CLIENT_EARLY_FLUSH_BYTES < CLIENT_SLAB_BYTES, 'frames of one turn mostly share a slab')
+assert(READER_EPOCH_BYTES_LIMIT >= 8 * (FLUSH_BYTES_LIMIT + SESSION_BYTES_LIMIT), 'an epoch of several flushes is read')
+assert(READER_MEMORY_BYTES_MIN >= SESSION_BYTES_LIMIT, 'the largest session fits into what is read ahead')
 assert(EPOCH_RING >= EPOCH_BOUND && EPOCH_BOUND >= 2, 'R >= BOUND >= 2 (DESIGN 4)')
 assert(SENDER_QUEUE_BYTES_LIMIT >= FLUSH_BYTES_LIMIT + SESSION_BYTES_LIMIT, 'a sender can take one whole flush')
 assert(SESSION_ENTRIES_LIMIT * 25 <= SESSION_BYTES_LIMIT, 'a session within the entry limit can fit into its body')

@@ -4,7 +4,7 @@ import type { WireError } from '../../protocol/errors.ts'
 import { HEARTBEAT_INTERVAL_MS } from '../../protocol/limits.ts'
 import { RawConnection, until } from './raw-client.ts'
 
-export const READER_HELLO: Message<'reader_hello'> = {
+const READER_HELLO: Message<'reader_hello'> = {
   type: 'reader_hello',
   versionMin: 1,
   versionMax: 1,
