@@ -37,9 +37,23 @@ export class Channel<Value = Uint8Array> {
     this.#deadlineMsDefault = of.deadlineMsDefault
   }
 
-  /** `closing`: it takes nothing new and waits for answers (`close()`, a lost client). `ended`: for whatever reason. */
-  get state(): ProducerState {
-    return this.#producer.state
+  /**
+   * `reconnecting`: it takes sessions and keeps them for the next connection. `closing`: it takes nothing new and waits
+   * for answers. `ended`: for whatever reason.
+   */
+  get state(): Exclude<ProducerState, 'opening'> {
+    const { state } = this.#producer
+    return state === 'opening' ? 'reconnecting' : state
+  }
+
+  /** How often its connection was made anew. */
+  get reconnects(): number {
+    return this.#producer.reconnects
+  }
+
+  /** Sessions that were STORED and were lost with a change of history; see `onLost` of `connect`. */
+  get lostSessions(): number {
+    return this.#producer.lostSessions
   }
 
   /** What the node has not answered yet, and how many calls wait for room. */
@@ -102,7 +116,7 @@ export class Channel<Value = Uint8Array> {
     checkClosing(options)
     this.#closing ??= closeWithin(options, this.#producer.clock, () => this.#producer.drain()).then(() => {
       this.#producer.finish(undefined)
-      return this.#producer.closed
+      return this.#producer.link.closed
     })
     return this.#closing
   }

@@ -1,15 +1,16 @@
 /**
- * Every failure of a client call says which of two things is true (DESIGN 5):
+ * Every failure of a client call says which of three things is true (DESIGN 5, 4b):
  *
  * - `not-applied`: the session is certainly in no log. It was never sent, or the node has refused it.
  * - `unknown`: it was sent and no answer came in time. It may be in the log.
+ * - `lost`: it was STORED, and is in the log no more: a change of history has cut it off before it was PROPAGATED.
  *
- * The third ending, "level reached", is not an error. Nothing turns one ending into another afterwards.
+ * The remaining ending, "level reached", is not an error. Nothing turns one ending into another afterwards.
  */
 import { type ErrorCode, type ErrorOptions, TravertineError } from '../protocol/errors.ts'
 import type { Commit } from './commit.ts'
 
-export type Outcome = 'not-applied' | 'unknown'
+export type Outcome = 'not-applied' | 'unknown' | 'lost'
 
 export interface ClientErrorOptions extends ErrorOptions {
   /** Set where STORED was reached and only PROPAGATED was not. */
@@ -81,13 +82,16 @@ export function abortedBeforeSending(signal: AbortSignal): ClientError {
   })
 }
 
-export function expiredBeforeSending(deadlineMs: number, what: string): ClientError {
+/** @param why what has kept the call from being done, as far as anybody knows */
+export function expiredBeforeSending(deadlineMs: number, what: string, why?: TravertineError): ClientError {
+  const reason = why === undefined ? '' : ` (${why.code}: ${why.message})`
   return new ClientError(
     'DEADLINE_EXCEEDED',
-    `Cannot ${what}: its deadline of ${deadlineMs} ms passed`,
+    `Cannot ${what}: its deadline of ${deadlineMs} ms passed${reason}`,
     'not-applied',
     {
       hint: 'nothing was sent; try again, with a longer deadline if the node is busy',
+      cause: why,
     },
   )
 }

@@ -2,34 +2,24 @@
  * The client SDK of Travertine: `connect`, and every type that an application meets.
  *
  * A client is one control connection to the master (who are you, are you still there) and one log connection per open
- * channel. When the control connection is lost, all of them end: each session without an answer is then `unknown`.
- *
- * It does not reconnect and does not send anything twice.
+ * channel. When the control connection is lost, the client looks for the master again, and its channels go on where they
+ * were; see producer.ts. With `reconnect: false` all of them end, and each session without an answer is then `unknown`.
  */
 
 import type { TravertineError } from '../protocol/errors.ts'
-import {
-  type ClusterId,
-  channelId,
-  clusterId,
-  type Epoch,
-  epoch,
-  type NodeId,
-  nodeId,
-  type Term,
-} from '../protocol/ids.ts'
+import { channelId } from '../protocol/ids.ts'
 import { CLIENT_GOODBYE_MS } from '../protocol/limits.ts'
-import type { World } from '../protocol/world.ts'
 import { nodeWorld } from '../world/node-world.ts'
-import { formatAddress } from './address.ts'
 import { Channel } from './channel.ts'
-import { ClientError } from './client-error.ts'
+import { ClientError, expiredBeforeSending } from './client-error.ts'
+import { type ClientInfo, infoOf } from './client-info.ts'
 import type { Commit } from './commit.ts'
-import { ControlConnection } from './control-connection.ts'
 import type { Entry } from './entry-encoder.ts'
 import { type FoundMaster, findMaster } from './find-master.ts'
-import { asTerm, openProducer, unknownChannel } from './open-producer.ts'
+import { MasterLink, type MasterLinkHandler } from './master-link.ts'
+import { unknownChannel } from './open-log.ts'
 import {
+  type CallLimits,
   type CallOptions,
   type CheckedConnectOptions,
   type ConnectOptions,
@@ -41,7 +31,7 @@ import {
   type ValueOf,
   type WriteOptions,
 } from './options.ts'
-import type { Producer } from './producer.ts'
+import { Producer } from './producer.ts'
 import { refuseWithoutReplica } from './receipt.ts'
 import { type ValueEncoder, valueEncoder } from './values.ts'
 import { checkClosing, closeWithin, within } from './within.ts'
@@ -51,35 +41,30 @@ export { type ErrorCode, TravertineError } from '../protocol/errors.ts'
 export type { ClusterId, Epoch, NodeId, Term } from '../protocol/ids.ts'
 export type { Channel } from './channel.ts'
 export { ClientError, type Outcome } from './client-error.ts'
+export type { ClientInfo } from './client-info.ts'
 export type { Commit, Level } from './commit.ts'
 export type { CommittedEntry, CommittedEpoch, EntryPlace } from './committed-epoch.ts'
 export type { Entry, Key, U64, Version } from './entry-encoder.ts'
-export type { CallOptions, ConnectOptions, OpenChannelOptions, ValueMode, ValueOf, WriteOptions } from './options.ts'
+export type {
+  CallOptions,
+  ConnectOptions,
+  LostSessions,
+  OpenChannelOptions,
+  ValueMode,
+  ValueOf,
+  WriteOptions,
+} from './options.ts'
 export type { Receipt } from './receipt.ts'
 export type { Session } from './session.ts'
 export type { EpochMark, SubscribeOptions } from './subscribe-options.ts'
 export { type Subscription, type SubscriptionInfo, type SubscriptionState, subscribe } from './subscription.ts'
 export { decodeValue } from './values.ts'
 
-/** What the node has said when the connection was made. */
-export interface ClientInfo {
-  /** host:port of the master's control channel. */
-  readonly address: string
-  readonly clusterId: ClusterId
-  readonly nodeId: NodeId
-  readonly term: Term
-  /** Number of log channels of the cluster. */
-  readonly channels: number
-  /** Replicas that PROPAGATED asks for; 0: that level cannot be reached. */
-  readonly replicas: number
-  readonly protocolVersion: number
-  /** Watermarks at that time. */
-  readonly storedEpoch: Epoch
-  readonly propagatedEpoch: Epoch
-}
-
-/** `closing`: `close()` waits for answers. `closed`: by the application. `lost`: by the network or the node. */
-export type ClientState = 'open' | 'closing' | 'closed' | 'lost'
+/**
+ * `reconnecting`: it looks for the master, and takes calls meanwhile. `closing`: `close()` waits for answers. `closed`: by
+ * the application. `lost`: for good, by what no other try can mend, or without `reconnect`.
+ */
+export type ClientState = 'open' | 'reconnecting' | 'closing' | 'closed' | 'lost'
 
 /**
  * Connects to the master of a cluster, by whatever node's address.
@@ -95,17 +80,14 @@ export async function connect<Mode extends ValueMode = 'bytes'>(
 }
 
 export class Client<Value = Uint8Array> {
-  readonly info: ClientInfo
-  readonly #world: World
-  readonly #master: FoundMaster
-  readonly #control: ControlConnection
+  readonly #options: CheckedConnectOptions
+  readonly #link: MasterLink
   readonly #encodeValue: ValueEncoder
-  readonly #deadlineMs: number
-  /** Channels that are open or closing, by their producer. */
-  readonly #channels = new Map<Producer, Channel<Value>>()
-  /** Per channel: how often it is open or being opened here. */
+  /** Those of all channels that are open, closing or being opened. */
+  readonly #producers = new Set<Producer>()
+  /** Per channel: how many of them. */
   readonly #uses: number[]
-  #state: ClientState = 'open'
+  #state: Exclude<ClientState, 'reconnecting'> = 'open'
   #lostBy: TravertineError | undefined
   /** The channel behind `write`, and the promise of it while it is being opened. */
   #shared: Channel<Value> | undefined
@@ -114,51 +96,39 @@ export class Client<Value = Uint8Array> {
 
   /** Applications get one from `connect`. */
   constructor(master: FoundMaster, options: CheckedConnectOptions) {
-    this.info = infoOf(master)
-    this.#world = options.world
-    this.#master = master
+    this.#options = options
     this.#encodeValue = valueEncoder(options.values)
-    this.#deadlineMs = options.deadlineMs
     this.#uses = new Array<number>(master.hello.channels).fill(0)
-    this.#control = new ControlConnection(options.world.clock, master.opened, (error, isSilent) =>
-      this.#lost(error, isSilent),
-    )
+    this.#link = new MasterLink(master, options, this.#linkHandler())
+  }
+
+  /** Of the master that it is connected to, or was last. */
+  get info(): ClientInfo {
+    return infoOf(this.#link.last)
   }
 
   get state(): ClientState {
-    return this.#state
+    return this.#state === 'open' && this.#link.master === undefined ? 'reconnecting' : this.#state
   }
 
-  /** @throws CHANNEL_UNKNOWN, CONNECTION_LOST, CLIENT_CLOSED, CONNECT_FAILED, DEADLINE_EXCEEDED, ABORTED, ... */
+  /** @throws CHANNEL_UNKNOWN, CONNECTION_LOST, CLIENT_CLOSED, DEADLINE_EXCEEDED, ABORTED, ... */
   async openChannel(options: OpenChannelOptions = {}): Promise<Channel<Value>> {
-    const limits = callLimits(options, this.#deadlineMs, this.#world.clock)
+    const { world, deadlineMs } = this.#options
+    const limits = callLimits(options, deadlineMs, world.clock)
     this.#refuseUnlessOpen('open a channel')
+    const { channels } = this.#link.last.hello
     const id = options.channel ?? this.#leastUsed()
-    if (!Number.isInteger(id) || id < 0 || id >= this.info.channels) throw unknownChannel(id, this.info.channels)
-    this.#uses[id]! += 1
-    try {
-      const producer = await openProducer(this.#world, this.#master, channelId(id), limits, (ended) =>
-        this.#ended(id, ended),
-      )
-      if (this.#state !== 'open') producer.finish(this.#lostBy)
-      this.#refuseUnlessOpen('open a channel')
-      const channel = new Channel<Value>({
-        id,
-        producer,
-        encodeValue: this.#encodeValue,
-        deadlineMsDefault: this.#deadlineMs,
-      })
-      this.#channels.set(producer, channel)
-      return channel
-    } catch (error) {
-      this.#uses[id]! -= 1
-      throw error
-    }
+    if (!Number.isInteger(id) || id < 0 || id >= channels) throw unknownChannel(id, channels)
+    const producer = await this.#openProducer(id, limits)
+    return new Channel<Value>({ id, producer, encodeValue: this.#encodeValue, deadlineMsDefault: deadlineMs })
   }
 
   /** Writes entries as one session over a channel of the client's choice, and waits for `level`. */
   write(entries: readonly Entry<Value>[], options: WriteOptions): Promise<Commit> {
-    if (this.#shared?.state === 'open') return this.#shared.write(entries, options)
+    const state = this.#shared?.state
+    if (this.#shared !== undefined && (state === 'open' || state === 'reconnecting')) {
+      return this.#shared.write(entries, options)
+    }
     return this.#openAndWrite(entries, options)
   }
 
@@ -174,23 +144,52 @@ export class Client<Value = Uint8Array> {
 
   async #close(options: CallOptions): Promise<void> {
     if (this.#state === 'open') this.#state = 'closing'
-    const producers = [...this.#channels.keys()]
-    await closeWithin(options, this.#world.clock, () => Promise.all(producers.map((producer) => producer.drain())))
+    const producers = [...this.#producers]
+    for (const producer of producers) if (producer.state === 'opening') producer.finish(undefined)
+    await closeWithin(options, this.#options.world.clock, () =>
+      Promise.all(producers.map((producer) => producer.drain())),
+    )
     for (const producer of producers) producer.finish(undefined)
-    this.#control.close()
-    await Promise.all([this.#control.closed, ...producers.map((producer) => producer.closed)])
+    this.#link.close()
+    await Promise.all([this.#link.closed, ...producers.map((producer) => producer.link.closed)])
     this.#state = 'closed'
+  }
+
+  async #openProducer(channel: number, limits: CallLimits): Promise<Producer> {
+    const { world, reconnect, onLost } = this.#options
+    const { clusterId } = this.info
+    const onEnded = (ended: Producer): void => {
+      if (this.#producers.delete(ended)) this.#uses[channel]! -= 1
+    }
+    const of = { channel: channelId(channel), clusterId }
+    const producer = new Producer({ world, ...of, reconnect, onLost, onEnded })
+    this.#producers.add(producer)
+    this.#uses[channel]! += 1
+    if (this.#link.master !== undefined) producer.link.masterFound(this.#link.master)
+    try {
+      await within(producer.opening, limits, world.clock, 'open a channel')
+    } catch (error) {
+      producer.finish(undefined)
+      const { lastError } = producer.link
+      const isExpired = error instanceof ClientError && error.code === 'DEADLINE_EXCEEDED'
+      throw isExpired && lastError !== undefined
+        ? expiredBeforeSending(limits.deadlineMs, 'open a channel', lastError)
+        : error
+    }
+    producer.refuseUnlessOpen('open a channel')
+    return producer
   }
 
   async #openAndWrite(entries: readonly Entry<Value>[], options: WriteOptions): Promise<Commit> {
     checkLevel(options.level)
-    const limits = callLimits(options, this.#deadlineMs, this.#world.clock)
+    const { clock } = this.#options.world
+    const limits = callLimits(options, this.#options.deadlineMs, clock)
     this.#refuseUnlessOpen('write')
     refuseWithoutReplica(options.level, this.info.replicas)
-    const channel = await within(this.#sharedChannel(), limits, this.#world.clock, 'open a channel')
+    const channel = await within(this.#sharedChannel(), limits, clock, 'open a channel')
     return channel.write(entries, {
       ...options,
-      deadlineMs: Math.max(1, Math.ceil(limits.deadline - this.#world.clock.now())),
+      deadlineMs: Math.max(1, Math.ceil(limits.deadline - clock.now())),
     })
   }
 
@@ -210,24 +209,30 @@ export class Client<Value = Uint8Array> {
     return this.#sharedOpening
   }
 
-  #lost(error: TravertineError, isSilent: boolean): void {
-    this.#lostBy = error
-    this.#state = this.#state === 'open' ? 'lost' : this.#state
-    for (const producer of [...this.#channels.keys()]) {
-      if (isSilent) producer.finish(error)
-      else producer.leave(error, CLIENT_GOODBYE_MS)
+  #linkHandler(): MasterLinkHandler {
+    return {
+      masterFound: (master) => {
+        for (const producer of [...this.#producers]) producer.link.masterFound(master)
+      },
+      masterLost: (error, isSilent) => {
+        for (const producer of [...this.#producers]) producer.link.masterLost(error, isSilent)
+      },
+      linkEnded: (error, isSilent) => {
+        this.#lostBy = error
+        if (this.#state === 'open') this.#state = 'lost'
+        for (const producer of [...this.#producers]) {
+          if (isSilent) producer.finish(error)
+          else producer.leave(error, CLIENT_GOODBYE_MS)
+        }
+      },
     }
-  }
-
-  #ended(id: number, producer: Producer): void {
-    if (this.#channels.delete(producer)) this.#uses[id]! -= 1
   }
 
   /** One of the channels that this client uses least, at random, so that many clients spread. */
   #leastUsed(): number {
     const least = Math.min(...this.#uses)
     const candidates = this.#uses.flatMap((uses, id) => (uses === least ? [id] : []))
-    return candidates[this.#world.randomBytes(4).readUInt32LE() % candidates.length] as number // the least is among them
+    return candidates[this.#options.world.randomBytes(4).readUInt32LE() % candidates.length] as number // the least is among them
   }
 
   #refuseUnlessOpen(what: string): void {
@@ -242,19 +247,5 @@ export class Client<Value = Uint8Array> {
       hint: 'connect again',
       cause: this.#lostBy,
     })
-  }
-}
-
-function infoOf({ address, hello }: FoundMaster): ClientInfo {
-  return {
-    address: formatAddress(address),
-    clusterId: clusterId(hello.clusterId),
-    nodeId: nodeId(hello.nodeId),
-    term: asTerm(hello.term),
-    channels: hello.channels,
-    replicas: hello.replicas,
-    protocolVersion: hello.version,
-    storedEpoch: epoch(hello.stored),
-    propagatedEpoch: epoch(hello.propagated),
   }
 }

@@ -5,13 +5,25 @@
  * says what each address has answered, and `where.peer` names the master as far as anybody knew it.
  */
 import { type Message, PROTOCOL_VERSION_MAX, PROTOCOL_VERSION_MIN } from '../protocol/control-message.ts'
+import { sameTerm } from '../protocol/ids.ts'
 import { CHANNEL_COUNT_LIMIT, CLIENT_REDIRECT_COUNT_LIMIT } from '../protocol/limits.ts'
+import type { World } from '../protocol/world.ts'
 import { type Address, formatAddress, parseAddress } from './address.ts'
 import { ClientError } from './client-error.ts'
 import { type OpenedConnection, shakeHands } from './handshake.ts'
-import type { CheckedConnectOptions } from './options.ts'
+import type { CallLimits } from './options.ts'
+import { asTerm, termText } from './term.ts'
 
 export type Hello = Message<'client_hello_ok'>
+
+export interface FindOptions extends CallLimits {
+  readonly world: World
+  readonly addresses: readonly Address[]
+  /** Empty: any cluster will do. */
+  readonly clusterId: string
+  /** What a master has said before: another one must not contradict it. */
+  readonly seen?: Hello
+}
 
 export interface FoundMaster {
   readonly address: Address
@@ -20,7 +32,7 @@ export interface FoundMaster {
 }
 
 /** @throws NOT_MASTER naming the master, CONNECT_FAILED listing all failures, or the error of the only address */
-export async function findMaster(options: CheckedConnectOptions): Promise<FoundMaster> {
+export async function findMaster(options: FindOptions): Promise<FoundMaster> {
   const candidates = [...options.addresses]
   const tried = new Set<string>()
   const errors: ClientError[] = []
@@ -42,7 +54,7 @@ export async function findMaster(options: CheckedConnectOptions): Promise<FoundM
   throw summary(errors)
 }
 
-async function greet(address: Address, options: CheckedConnectOptions): Promise<FoundMaster> {
+async function greet(address: Address, options: FindOptions): Promise<FoundMaster> {
   const { clusterId } = options
   const hello = { versionMin: PROTOCOL_VERSION_MIN, versionMax: PROTOCOL_VERSION_MAX, clusterId }
   const { reply, ...opened } = await shakeHands(
@@ -52,7 +64,7 @@ async function greet(address: Address, options: CheckedConnectOptions): Promise<
     'client_hello_ok',
     options,
   )
-  const error = faultOf(reply, opened.peer, clusterId)
+  const error = faultOf(reply, opened.peer, clusterId) ?? contradiction(reply, opened.peer, options.seen)
   if (error === undefined) return { address, opened, hello: reply }
   opened.connection.destroy()
   throw error
@@ -79,6 +91,22 @@ function faultOf(hello: Hello, peer: string, clusterId: string): ClientError | u
       'MESSAGE_MALFORMED',
       `${hello.channels} channels with ${hello.logPorts.length} ports, expected a port each`,
     )
+  }
+  return undefined
+}
+
+/** A master that was replaced and has not heard of it, or one that cannot be. */
+function contradiction(hello: Hello, peer: string, seen: Hello | undefined): ClientError | undefined {
+  if (seen === undefined) return undefined
+  const say = (code: 'TERM_STALE' | 'TERM_CONFLICT' | 'CHANNEL_COUNT_MISMATCH', what: string): ClientError =>
+    new ClientError(code, `Cannot connect to ${peer}: found ${what}`, 'not-applied', { where: { peer } })
+  if (hello.channels !== seen.channels) {
+    return say('CHANNEL_COUNT_MISMATCH', `${hello.channels} channels, expected ${seen.channels} as before`)
+  }
+  const [found, known] = [asTerm(hello.term), asTerm(seen.term)]
+  if (found.number < known.number) return say('TERM_STALE', `${termText(found)}, expected at least ${known.number}`)
+  if (found.number === known.number && !sameTerm(found, known)) {
+    return say('TERM_CONFLICT', `${termText(found)}, expected ${termText(known)} or a later one`)
   }
   return undefined
 }

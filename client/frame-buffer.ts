@@ -1,20 +1,20 @@
 /**
- * Where the frames of one channel are built and wait to be sent.
+ * Where the frames of one channel are built.
  *
  * Frames lie side by side in slabs, so that all frames of one turn of the event loop leave in one write, and nothing is
- * copied between the application's values and the socket. A draft is a frame under construction. One draft may own the
- * tip of the current slab and grows there in place; when another one needs the tip, the owner moves out into memory of
- * its own, once, and is copied or queued as it is when it is finished. Queued frames stand in the order of `finish`.
+ * copied between the application's values and the connection. A draft is a frame under construction. One draft may own
+ * the tip of the current slab and grows there in place; when another one needs the tip, the owner moves out into memory
+ * of its own, once, and is copied or kept as it is when it is finished. Finished frames are `kept` until they are answered.
  *
- * Invariants: bytes below `tip` of a slab are never written again before its writes are done; at most one draft owns
- * the tip; a slab is used again only when no write and no queued chunk refers to it.
+ * Invariants: bytes of a kept frame are never written again; at most one draft owns the tip; a slab is used again only
+ * when no kept frame lies in it.
  *
- * It knows neither sockets nor what is in a frame.
+ * It knows neither connections nor what is in a frame.
  */
 import { assert } from '../protocol/assert.ts'
 import { FRAME_HEADER_BYTES } from '../protocol/frame.ts'
 import { CLIENT_SLAB_BYTES, CLIENT_SLAB_POOL_COUNT, SESSION_BYTES_LIMIT } from '../protocol/limits.ts'
-import type { Space } from './entry-encoder.ts'
+import { KeptFrames, type Slab } from './kept-frames.ts'
 
 const FRAME_BYTES_LIMIT = FRAME_HEADER_BYTES + SESSION_BYTES_LIMIT
 /** A finished frame outside the slab is copied into it up to this size; a larger one is sent from where it lies. */
@@ -22,23 +22,9 @@ const COPY_BYTES_LIMIT = CLIENT_SLAB_BYTES / 4
 /** First memory of a draft that had to leave the tip. */
 const PRIVATE_BYTES_MIN = 1024
 
-interface Slab extends Space {
-  tip: number
-  /** Queued chunks and writes under way that refer to this slab. */
-  references: number
-}
-
-/** Finished frames, adjacent in memory. `slab` is undefined for a frame in memory of its own. */
-export interface Chunk {
-  readonly buffer: Buffer
-  readonly from: number
-  to: number
-  readonly slab: Slab | undefined
-}
-
 /** A frame under construction: its header will stand at `start`, the next entry at `at`. */
 export class FrameDraft {
-  space: Space | undefined
+  space: Slab | undefined
   start = 0
   at = 0
   entryCount = 0
@@ -49,43 +35,39 @@ export class FrameDraft {
 }
 
 export class FrameBuffer {
-  #slab: Slab = newSlab()
+  /** Finished and not answered. */
+  readonly kept = new KeptFrames((slab) => this.#freed(slab))
+  /** New frames are built here, from `#tip` on. */
+  #slab = newSlab()
+  #tip = 0
   #owner: FrameDraft | undefined
-  #queue: Chunk[] = []
-  #queuedBytes = 0
   readonly #pool: Slab[] = []
 
-  /** Bytes of finished frames that were not taken yet. */
-  get queuedBytes(): number {
-    return this.#queuedBytes
-  }
-
   /** Makes room for `bytes` more at `draft.at`; the space may be another one afterwards. */
-  reserve(draft: FrameDraft, bytes: number): Space {
+  reserve(draft: FrameDraft, bytes: number): Slab {
     const space = draft.space
     if (space !== undefined && draft.at + bytes <= space.buffer.length) return space
     return this.#makeRoom(draft, bytes)
   }
 
-  /** Queues the finished frame. Its header must be in place. */
-  finish(draft: FrameDraft): void {
+  /** The frame is to be sent, and kept. Its header must be in place. */
+  finish(draft: FrameDraft, sequence: number): void {
     const space = draft.space
     assert(space !== undefined, 'a finished draft has entries')
     const bytes = draft.at - draft.start
     if (this.#owner === draft) {
       this.#owner = undefined
-      this.#slab.tip = draft.at
-      this.#enqueue(this.#slab, draft.start, draft.at)
+      this.#tip = draft.at
+      this.kept.add(space, draft.start, draft.at, sequence)
     } else if (bytes <= COPY_BYTES_LIMIT) {
       this.#freeTip(bytes)
-      const from = this.#slab.tip
-      this.#slab.tip = from + space.buffer.copy(this.#slab.buffer, from, draft.start, draft.at)
-      this.#enqueue(this.#slab, from, this.#slab.tip)
+      const from = this.#tip
+      this.#tip = from + space.buffer.copy(this.#slab.buffer, from, draft.start, draft.at)
+      this.kept.add(this.#slab, from, this.#tip, sequence)
     } else {
-      this.#queue.push({ buffer: space.buffer, from: draft.start, to: draft.at, slab: undefined })
+      this.kept.add(space, draft.start, draft.at, sequence)
     }
     draft.space = undefined
-    this.#queuedBytes += bytes
   }
 
   discard(draft: FrameDraft): void {
@@ -93,37 +75,7 @@ export class FrameBuffer {
     draft.space = undefined
   }
 
-  /** Hands out what is queued, in order. Each chunk comes back through `release` when its bytes are written. */
-  take(): Chunk[] {
-    const chunks = this.#queue
-    this.#queue = []
-    this.#queuedBytes = 0
-    return chunks
-  }
-
-  release(chunks: readonly Chunk[]): void {
-    for (const chunk of chunks) {
-      const slab = chunk.slab
-      if (slab === undefined) continue
-      slab.references -= 1
-      if (slab.references > 0) continue
-      if (slab !== this.#slab) this.#keep(slab)
-      // no finished frame is in it: start again where the cache is warm. A draft at its tip moves out when that is needed
-      else slab.tip = 0
-    }
-  }
-
-  #enqueue(slab: Slab, from: number, to: number): void {
-    const last = this.#queue.at(-1)
-    if (last !== undefined && last.slab === slab && last.to === from) {
-      last.to = to
-      return
-    }
-    slab.references += 1
-    this.#queue.push({ buffer: slab.buffer, from, to, slab })
-  }
-
-  #makeRoom(draft: FrameDraft, bytes: number): Space {
+  #makeRoom(draft: FrameDraft, bytes: number): Slab {
     const used = draft.space === undefined ? FRAME_HEADER_BYTES : draft.at - draft.start
     const needed = used + bytes
     assert(needed <= FRAME_BYTES_LIMIT, 'a session checks its size before it asks for room', { needed })
@@ -131,21 +83,21 @@ export class FrameBuffer {
     if (!atTip || needed > CLIENT_SLAB_BYTES) return this.#moveOut(draft, used, needed)
     if (this.#owner === draft) this.#nextSlab()
     else this.#freeTip(needed)
-    this.#moveTo(draft, this.#slab, this.#slab.tip, used)
+    this.#moveTo(draft, this.#slab, this.#tip, used)
     this.#owner = draft
     return this.#slab
   }
 
   /** Gives the draft memory of its own, with room to grow. */
-  #moveOut(draft: FrameDraft, used: number, needed: number): Space {
+  #moveOut(draft: FrameDraft, used: number, needed: number): Slab {
     const bytes = Math.min(FRAME_BYTES_LIMIT, Math.max(PRIVATE_BYTES_MIN, needed, 2 * used))
-    const space = newSpace(Buffer.allocUnsafe(bytes))
+    const space = slabOf(Buffer.allocUnsafe(bytes))
     this.#moveTo(draft, space, 0, used)
     if (this.#owner === draft) this.#owner = undefined
     return space
   }
 
-  #moveTo(draft: FrameDraft, space: Space, start: number, used: number): void {
+  #moveTo(draft: FrameDraft, space: Slab, start: number, used: number): void {
     draft.space?.buffer.copy(space.buffer, start, draft.start, draft.start + used)
     draft.space = space
     draft.start = start
@@ -156,25 +108,30 @@ export class FrameBuffer {
   #freeTip(bytes: number): void {
     const owner = this.#owner
     if (owner !== undefined) this.#moveOut(owner, owner.at - owner.start, owner.at - owner.start)
-    if (this.#slab.tip + bytes > CLIENT_SLAB_BYTES) this.#nextSlab()
+    if (this.#tip + bytes > CLIENT_SLAB_BYTES) this.#nextSlab()
   }
 
   #nextSlab(): void {
     const full = this.#slab
     this.#slab = this.#pool.pop() ?? newSlab()
-    this.#slab.tip = 0
-    if (full.references === 0) this.#keep(full)
+    this.#tip = 0
+    if (full.runs === 0) this.#putAside(full)
   }
 
-  #keep(slab: Slab): void {
-    if (this.#pool.length < CLIENT_SLAB_POOL_COUNT) this.#pool.push(slab)
+  #freed(slab: Slab): void {
+    // start again where the cache is warm; a draft at the tip moves out when that is needed
+    if (slab === this.#slab) this.#tip = 0
+    else this.#putAside(slab)
+  }
+
+  /** For later use. The memory of one large frame is left to the garbage collector. */
+  #putAside(slab: Slab): void {
+    if (slab.buffer.length === CLIENT_SLAB_BYTES && this.#pool.length < CLIENT_SLAB_POOL_COUNT) this.#pool.push(slab)
   }
 }
 
-function newSlab(): Slab {
-  return { ...newSpace(Buffer.allocUnsafeSlow(CLIENT_SLAB_BYTES)), tip: 0, references: 0 }
-}
+const newSlab = (): Slab => slabOf(Buffer.allocUnsafeSlow(CLIENT_SLAB_BYTES))
 
-function newSpace(buffer: Buffer): Space {
-  return { buffer, view: new DataView(buffer.buffer, buffer.byteOffset, buffer.length) }
+function slabOf(buffer: Buffer): Slab {
+  return { buffer, view: new DataView(buffer.buffer, buffer.byteOffset, buffer.length), runs: 0 }
 }

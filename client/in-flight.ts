@@ -2,75 +2,109 @@
  * The sessions of one producer that wait for an answer, and what the answers mean.
  *
  * Answers are cumulative, so sessions stand in a ring by sequence and an answer walks over those it names first.
- * Watermarks: propagated <= stored <= last. `head` is the first session that has neither been stored nor rejected.
- * A session leaves the ring when it is stored or rejected; one that has failed here before (deadline, abort) keeps its
- * place and its bytes until the node answers, because the node may still be working on it. After that it is kept only if
- * somebody has read `propagated`: sessions that nobody asks about cost nothing, however long a replica is away.
+ * Watermarks: propagated <= stored <= sent <= last. A session leaves the ring when it and all before it are answered:
+ * stored, rejected, or certain to be never sent (again). One that has failed here before (deadline, abort) keeps its
+ * place and its bytes until then, because the node may still be working on it. After that it is kept only if somebody has
+ * read `propagated`: sessions that nobody asks about cost nothing, however long a replica is away.
  *
- * Pure bookkeeping: no socket, no timer. An answer that cannot be true is an error, never a guess.
+ * Connections come and go: `opened` compares what the node knows of the producer with what was heard from it, and ends
+ * what that decides. From `broken` to `opened` nothing can be sent: a session that was never sent and fails meanwhile is
+ * `not-applied`, and is not sent any more.
+ *
+ * Pure bookkeeping: no connection, no timer. An answer that cannot be true is an error, never a guess.
  */
 import type { Clock } from '../protocol/clock.ts'
 import { TravertineError } from '../protocol/errors.ts'
-import { type Epoch, epoch, NO_EPOCH, type Term } from '../protocol/ids.ts'
+import { type Epoch, epoch, NO_EPOCH } from '../protocol/ids.ts'
 import type { AbortWatch } from './abort-watch.ts'
 import type { Failure } from './client-error.ts'
+import { Departures } from './departures.ts'
+import {
+  abortedFailure,
+  expiredFailure,
+  FORGOTTEN_BEFORE,
+  LOST,
+  NO_REPLICA,
+  PRODUCER_FORGOTTEN,
+  REFUSED_UNHEARD,
+} from './failures.ts'
+import type { FrameFate } from './kept-frames.ts'
+import { type KnownOfProducer, Opening } from './opening.ts'
 import type { CallLimits } from './options.ts'
 import { PropagationList } from './propagation-list.ts'
 import { PendingReceipt, type ReceiptOwner } from './receipt.ts'
-
-const RING_SLOTS_MIN = 64
+import { ReceiptRing } from './receipt-ring.ts'
 
 export interface InFlightOptions {
   readonly channel: number
-  readonly term: Term
-  readonly replicas: number
-  /** Last sequence that the node knows of this producer. */
+  /** Sequence before that of the first session. */
   readonly sequence: number
+  /** Connections that break are made anew. */
+  readonly reconnect: boolean
   readonly clock: Clock
   readonly watchDeadline: (deadline: number) => void
   readonly signals: AbortWatch
 }
 
+/** Sessions that were STORED and are not in the log any more; those of them that were rejected never were. */
+export interface LostRange {
+  readonly from: number
+  readonly to: number
+}
+
 export class InFlight implements ReceiptOwner {
   readonly channel: number
-  readonly term: Term
-  readonly replicas: number
+  #replicas = 0
+  readonly #reconnect: boolean
   readonly #clock: Clock
   readonly #watchDeadline: (deadline: number) => void
   readonly #signals: AbortWatch
-  #ring: (PendingReceipt | undefined)[] = new Array(RING_SLOTS_MIN)
-  #head: number
-  #last: number
+  readonly #ring: ReceiptRing
+  /** The newest one; undefined before the first. */
+  #opening: Opening | undefined
+  #departures: Departures
   #stored: number
   #storedEpoch: Epoch = NO_EPOCH
+  /** Newest session that was itself STORED: `stored` may name one that was rejected. */
+  #newestStored: number
   #propagated: number
   readonly #awaiting = new PropagationList()
-  #bytes = 0
   #unanswered = 0
   #live = 0
   #end: Failure | undefined
 
   constructor(options: InFlightOptions) {
-    this.channel = options.channel
-    this.term = options.term
-    this.replicas = options.replicas
+    const { channel, sequence } = options
+    this.channel = channel
+    this.#reconnect = options.reconnect
     this.#clock = options.clock
     this.#watchDeadline = options.watchDeadline
     this.#signals = options.signals
-    this.#head = options.sequence + 1
-    this.#last = options.sequence
-    this.#stored = options.sequence
-    this.#propagated = options.sequence
+    this.#ring = new ReceiptRing(sequence)
+    this.#departures = new Departures(sequence)
+    this.#stored = sequence
+    this.#newestStored = sequence
+    this.#propagated = sequence
+  }
+
+  /** Replicas that PROPAGATED asks for. */
+  get replicas(): number {
+    return this.#replicas
   }
 
   /** Sequence of the newest session. */
   get last(): number {
-    return this.#last
+    return this.#ring.last
   }
 
-  /** Bytes of frames that the node has neither stored nor rejected. */
+  /** Nothing more is to be heard of sessions up to this one. */
+  get answered(): number {
+    return this.#ring.head - 1
+  }
+
+  /** Bytes of frames that have to be kept. */
   get bytes(): number {
-    return this.#bytes
+    return this.#ring.bytes
   }
 
   /** Sessions that the node has neither stored nor rejected. */
@@ -84,13 +118,9 @@ export class InFlight implements ReceiptOwner {
   }
 
   add(session: { bytes: number; limits: CallLimits; loud: boolean }): PendingReceipt {
-    const sequence = this.#last + 1
-    if (sequence - this.#head >= this.#ring.length) this.#grow()
     const { bytes, limits, loud } = session
-    const receipt = new PendingReceipt(this, { sequence, bytes, limits, loud })
-    this.#last = sequence
-    this.#ring[sequence & (this.#ring.length - 1)] = receipt
-    this.#bytes += bytes
+    const receipt = new PendingReceipt(this, { sequence: this.#ring.last + 1, bytes, limits, loud })
+    this.#ring.add(receipt)
     this.#unanswered += 1
     this.#enter(receipt)
     return receipt
@@ -103,27 +133,80 @@ export class InFlight implements ReceiptOwner {
     return receipt
   }
 
+  /** All that was added was handed to the connection. */
+  handedOver(): void {
+    this.#departures.handedOver(this.#ring.last)
+  }
+
+  /** A connection is about to be opened: what to tell the node. */
+  claim(): { readonly sent: number; readonly answered: number } {
+    return this.#departures.claim(this.#ring.last, this.answered)
+  }
+
+  /** The connection is gone, or could not be opened; another one may come. */
+  broken(): void {
+    this.#departures.broken()
+  }
+
+  /**
+   * A connection was opened again. Says what of the sessions that were STORED is lost.
+   *
+   * @throws MESSAGE_UNEXPECTED
+   */
+  opened(known: KnownOfProducer): LostRange | undefined {
+    if (known.sequence > this.#departures.ever) throw this.#impossible(`session ${known.sequence} in the log`)
+    const sequence = this.#departures.opened(known.sequence)
+    const opening = new Opening(known, sequence)
+    this.#opening?.followedBy(opening)
+    this.#opening = opening
+    this.#replicas = known.replicas
+    const lost = this.#judgeStored(sequence)
+    this.#judgeUnanswered(sequence, known.missing)
+    if (known.replicas === 0) for (const receipt of this.#awaiting.values()) this.#fail(receipt, NO_REPLICA)
+    this.#awaiting.dropFailed()
+    return lost
+  }
+
+  /** What is to become of the frame of a session, on the connection that was just opened. */
+  fateOf(sequence: number): FrameFate {
+    if (sequence < this.#ring.head || this.#ring.at(sequence).isAnswered) return 'drop'
+    return this.#opening !== undefined && sequence <= this.#opening.sequence ? 'keep' : 'send'
+  }
+
+  /** The node does not remember this producer any more: everything ends, and later sessions go under another id. */
+  forgotten(): void {
+    this.#endAll({ sent: PRODUCER_FORGOTTEN, neverSent: FORGOTTEN_BEFORE })
+    this.#opening = this.#opening?.forgotten(this.#propagated)
+    const { last } = this.#ring
+    this.#departures = new Departures(last)
+    this.#stored = last
+    this.#newestStored = last
+    this.#propagated = last
+  }
+
   /** @throws MESSAGE_UNEXPECTED */
   stored(epochNumber: number, lastSequence: number): void {
-    const isNewer = BigInt(epochNumber) > this.#storedEpoch
-    if (
-      lastSequence < this.#stored ||
-      lastSequence > this.#last ||
-      BigInt(epochNumber) < this.#storedEpoch ||
-      epochNumber < 1
-    ) {
+    const isBackwards = lastSequence < this.#stored || BigInt(epochNumber) < this.#storedEpoch
+    const opening = this.#opening
+    if (opening === undefined || isBackwards || lastSequence > this.#departures.here || epochNumber < 1) {
       throw this.#impossible(`STORED(epoch ${epochNumber}, session ${lastSequence})`)
     }
-    if (isNewer) this.#storedEpoch = epoch(BigInt(epochNumber))
+    if (BigInt(epochNumber) > this.#storedEpoch) this.#storedEpoch = epoch(BigInt(epochNumber))
     this.#stored = lastSequence
-    for (; this.#head <= lastSequence; this.#head++) {
-      const receipt = this.#takeSlot(this.#head)
-      if (receipt === undefined) continue
-      receipt.reachStored(this.#storedEpoch)
+    while (this.#ring.head <= lastSequence) {
+      const receipt = this.#ring.shift()
+      if (receipt.isAnswered) continue
+      this.#unanswered -= 1
+      if (receipt.refusal !== undefined) {
+        this.#fail(receipt, receipt.refusal)
+        continue
+      }
+      this.#newestStored = receipt.sequence
+      receipt.reachStored(this.#storedEpoch, opening)
       if (receipt.awaitsPropagated) this.#awaiting.add(receipt)
       else this.#leave(receipt)
     }
-    this.#skipEmptySlots()
+    this.#dropAnswered()
   }
 
   /** @throws MESSAGE_UNEXPECTED */
@@ -137,18 +220,24 @@ export class InFlight implements ReceiptOwner {
 
   /** @throws MESSAGE_UNEXPECTED */
   rejected(sequence: number, failure: Failure): void {
-    const isKnown = sequence >= this.#head && sequence <= this.#last
-    const receipt = isKnown ? this.#takeSlot(sequence) : undefined
-    if (receipt === undefined) throw this.#impossible(`REJECTED(session ${sequence})`)
-    this.#fail(receipt, failure)
-    this.#skipEmptySlots()
+    const isKnown = sequence >= this.#ring.head && sequence <= this.#departures.here
+    const receipt = isKnown ? this.#ring.at(sequence) : undefined
+    if (receipt === undefined || receipt.isAnswered || receipt.refusal !== undefined)
+      throw this.#impossible(`REJECTED(session ${sequence})`)
+    // a node that is going refuses for itself only: the session is for the one that comes
+    if (failure.code === 'SHUTTING_DOWN' && this.#reconnect) receipt.refusal = failure
+    else this.#answer(receipt, failure)
+    this.#dropAnswered()
   }
 
-  joinPropagated(receipt: PendingReceipt): void {
-    if (receipt.sequence <= this.#propagated) receipt.reachPropagated()
+  joinPropagated(receipt: PendingReceipt, opening: Opening): void {
+    const fate = opening.fateOf(receipt.sequence)
+    if (fate === 'lost') receipt.fail(LOST)
+    else if (fate === 'unknown') receipt.fail(PRODUCER_FORGOTTEN)
+    else if (receipt.sequence <= this.#propagated) receipt.reachPropagated()
     else if (this.#end !== undefined) receipt.fail(this.#end)
-    else if (receipt.limits.signal?.aborted) receipt.fail(abortedFailure(receipt.limits.signal))
-    else if (receipt.limits.deadline <= this.#clock.now()) receipt.fail(expiredFailure(receipt.limits))
+    else if (receipt.limits.signal?.aborted) receipt.fail(abortedFailure(receipt.limits.signal, true))
+    else if (receipt.limits.deadline <= this.#clock.now()) receipt.fail(expiredFailure(receipt.limits, true))
     else {
       this.#awaiting.addLate(receipt)
       this.#enter(receipt)
@@ -159,39 +248,71 @@ export class InFlight implements ReceiptOwner {
   sweep(now: number): number {
     let next = Number.POSITIVE_INFINITY
     for (const receipt of this.#all()) {
+      const { deadline } = receipt.limits
       if (receipt.isFailed) continue
-      if (receipt.limits.deadline <= now) this.#fail(receipt, expiredFailure(receipt.limits))
-      else if (receipt.limits.deadline < next) next = receipt.limits.deadline
+      if (deadline <= now) this.#giveUp(receipt, (wasSent) => expiredFailure(receipt.limits, wasSent))
+      else if (deadline < next) next = deadline
     }
     this.#awaiting.dropFailed()
+    this.#dropAnswered()
     return next
   }
 
   abort(signal: AbortSignal): void {
-    const failure = abortedFailure(signal)
-    for (const receipt of this.#all()) if (receipt.limits.signal === signal) this.#fail(receipt, failure)
-    this.#awaiting.dropFailed()
-  }
-
-  /** The last answer has been heard. @param sentSequence sessions above it never left this process */
-  end(failures: { sent: Failure; neverSent: Failure; sentSequence: number }): void {
-    this.#end ??= failures.sent
     for (const receipt of this.#all()) {
-      this.#fail(receipt, receipt.sequence > failures.sentSequence ? failures.neverSent : failures.sent)
+      if (receipt.isFailed || receipt.limits.signal !== signal) continue
+      this.#giveUp(receipt, (wasSent) => abortedFailure(signal, wasSent))
     }
     this.#awaiting.dropFailed()
-    this.#ring = new Array(RING_SLOTS_MIN)
-    this.#head = this.#last + 1
-    this.#bytes = 0
+    this.#dropAnswered()
+  }
+
+  /** The last answer has been heard. */
+  end(failures: { sent: Failure; neverSent: Failure }): void {
+    this.#end ??= failures.sent
+    this.#endAll(failures)
+  }
+
+  #endAll({ sent, neverSent }: { sent: Failure; neverSent: Failure }): void {
+    for (const receipt of this.#all()) {
+      const failure = this.#departures.wasSent(receipt.sequence) ? sent : neverSent
+      this.#fail(receipt, receipt.refusal ?? failure)
+    }
+    this.#awaiting.dropFailed()
+    this.#ring.clear()
     this.#unanswered = 0
+  }
+
+  /** Compares the end of the log with the sessions that were STORED before. */
+  #judgeStored(sequence: number): LostRange | undefined {
+    this.#storedEpoch = NO_EPOCH
+    this.#stored = Math.min(this.#stored, sequence)
+    this.#propagated = Math.min(this.#propagated, sequence)
+    if (this.#newestStored <= sequence) return undefined
+    const lost = { from: sequence + 1, to: this.#newestStored }
+    this.#newestStored = sequence
+    for (const receipt of this.#awaiting.values()) if (receipt.sequence > sequence) this.#fail(receipt, LOST)
+    return lost
+  }
+
+  /** What the log holds is answered later. Of the rest: what can come into it no more, and what nobody waits for. */
+  #judgeUnanswered(sequence: number, missing: KnownOfProducer['missing']): void {
+    for (const receipt of this.#ring.values()) {
+      if (receipt.isAnswered) continue
+      const of = receipt.sequence
+      if (of > sequence) {
+        receipt.refusal = undefined
+        if (receipt.isFailed && this.#departures.canBeLeftOut(of)) this.#answer(receipt)
+      } else if (missing.some(([from, to]) => from <= of && of <= to)) {
+        this.#answer(receipt, receipt.refusal ?? REFUSED_UNHEARD)
+      }
+    }
+    this.#dropAnswered()
   }
 
   *#all(): Generator<PendingReceipt> {
     yield* this.#awaiting.values()
-    for (let sequence = this.#head; sequence <= this.#last; sequence++) {
-      const receipt = this.#ring[sequence & (this.#ring.length - 1)]
-      if (receipt !== undefined) yield receipt
-    }
+    yield* this.#ring.values()
   }
 
   #enter(receipt: PendingReceipt): void {
@@ -218,58 +339,33 @@ export class InFlight implements ReceiptOwner {
     this.#leave(receipt)
   }
 
-  /** Empties the slot and gives its bytes back to the window. */
-  #takeSlot(sequence: number): PendingReceipt | undefined {
-    const slot = sequence & (this.#ring.length - 1)
-    const receipt = this.#ring[slot]
-    if (receipt === undefined) return undefined
-    this.#ring[slot] = undefined
-    this.#bytes -= receipt.bytes
+  /** Its caller does not want to wait any more. */
+  #giveUp(receipt: PendingReceipt, failure: (wasSent: boolean) => Failure): void {
+    const { sequence, refusal } = receipt
+    if (refusal !== undefined) this.#answer(receipt, refusal)
+    else if (this.#departures.canBeWithdrawn(sequence)) this.#answer(receipt, failure(false))
+    else this.#fail(receipt, failure(true))
+  }
+
+  /** Nothing more is to be heard of it from the node. */
+  #answer(receipt: PendingReceipt, failure?: Failure): void {
+    receipt.isAnswered = true
     this.#unanswered -= 1
-    return receipt
+    if (failure !== undefined) this.#fail(receipt, failure)
   }
 
-  /** Without this a node that rejects everything would make the ring grow for ever. */
-  #skipEmptySlots(): void {
-    const mask = this.#ring.length - 1
-    while (this.#head <= this.#last && this.#ring[this.#head & mask] === undefined) this.#head += 1
-  }
-
-  #grow(): void {
-    const ring = new Array<PendingReceipt | undefined>(this.#ring.length * 2)
-    for (let sequence = this.#head; sequence <= this.#last; sequence++) {
-      ring[sequence & (ring.length - 1)] = this.#ring[sequence & (this.#ring.length - 1)]
-    }
-    this.#ring = ring
+  #dropAnswered(): void {
+    while (this.#ring.head <= this.#ring.last && this.#ring.at(this.#ring.head).isAnswered) this.#ring.shift()
   }
 
   #impossible(reply: string): TravertineError {
     return new TravertineError(
       'MESSAGE_UNEXPECTED',
-      `Cannot use a log reply: found ${reply}, expected stored ${this.#stored} to ${this.#last} from epoch ${this.#storedEpoch}, propagated from ${this.#propagated}`,
+      `Cannot use an answer: found ${reply}, expected stored ${this.#stored} to ${this.#departures.here} from epoch ${this.#storedEpoch}, propagated from ${this.#propagated}`,
       {
         where: { channel: this.channel },
         hint: 'the node breaks the protocol; every session without an answer is unknown',
       },
     )
-  }
-}
-
-function expiredFailure(limits: CallLimits): Failure {
-  return {
-    code: 'DEADLINE_EXCEEDED',
-    outcome: 'unknown',
-    reason: `its deadline of ${limits.deadlineMs} ms passed`,
-    hint: 'it was sent and may be in the log; read before you write it again',
-  }
-}
-
-function abortedFailure(signal: AbortSignal): Failure {
-  return {
-    code: 'ABORTED',
-    outcome: 'unknown',
-    reason: 'its signal was aborted after it was sent',
-    hint: 'it may be in the log; read before you write it again',
-    cause: signal.reason,
   }
 }

@@ -1,46 +1,54 @@
 /**
- * The log connection of one producer: takes finished frames from the buffer, hands answers to the producer.
+ * One log connection of a producer: takes the frames that are to be sent, hands answers to the producer.
  *
- * All frames of one turn of the event loop leave in one write: a flush is put behind the microtasks of the turn
- * (`endOfTurn`, no timer), or done at once when a lot has come together. While the kernel does not take more bytes,
- * frames stay in the buffer and count as never sent.
+ * All frames of one turn of the event loop leave in one write: a flush is put at the end of the turn (no timer), or done
+ * at once when a lot has come together. While the kernel does not take more bytes, frames wait and count as never sent.
  *
- * It decides nothing: what an answer or the end of the connection means is in producer.ts.
+ * It decides nothing: what an answer means is in producer.ts, what its end means in log-link.ts.
  */
 import type { Clock } from '../protocol/clock.ts'
 import type { Connection } from '../protocol/connection.ts'
 import { TravertineError } from '../protocol/errors.ts'
 import { type ReplyHandler, ReplyReader } from '../protocol/log-reply.ts'
-import type { Chunk, FrameBuffer } from './frame-buffer.ts'
 import type { OpenedConnection } from './handshake.ts'
+import type { KeptFrames } from './kept-frames.ts'
 
 export interface LogConnectionHandler extends ReplyHandler {
-  /** Everything that was in the buffer is now in the hands of the connection. */
+  /** Everything that was to be sent is now in the hands of the connection. */
   framesTaken(): void
   /** All replies of one read were handed over. */
   repliesRead(): void
+}
+
+export interface LogConnectionOptions {
+  readonly clock: Clock
+  readonly opened: OpenedConnection
+  readonly frames: KeptFrames
+  readonly handler: LogConnectionHandler
   /** Called once, unless the connection is closed by us. */
-  connectionLost(error: TravertineError): void
+  readonly onLost: (error: TravertineError) => void
 }
 
 export class LogConnection {
   readonly #clock: Clock
   readonly #connection: Connection
   readonly #peer: string
-  readonly #frames: FrameBuffer
+  readonly #frames: KeptFrames
   readonly #handler: LogConnectionHandler
+  readonly #onLost: (error: TravertineError) => void
   readonly #reader = new ReplyReader()
   #isFlushPlanned = false
   #isClosed = false
   /** Resolves when the connection is closed, by whomever. */
   readonly closed: Promise<void>
 
-  constructor(clock: Clock, opened: OpenedConnection, frames: FrameBuffer, handler: LogConnectionHandler) {
+  constructor({ clock, opened, frames, handler, onLost }: LogConnectionOptions) {
     this.#clock = clock
     this.#connection = opened.connection
     this.#peer = opened.peer
     this.#frames = frames
     this.#handler = handler
+    this.#onLost = onLost
     this.closed = new Promise((resolve) => {
       this.#connection.handle({
         data: (chunk) => this.#read(chunk),
@@ -57,22 +65,19 @@ export class LogConnection {
     })
   }
 
-  /** Sends what is in the buffer when the current turn is over. */
+  /** Sends what is to be sent when the current turn is over. */
   flushSoon(): void {
     if (this.#isFlushPlanned) return
     this.#isFlushPlanned = true
     this.#clock.endOfTurn(this.#plannedFlush)
   }
 
-  /** Sends what is in the buffer now, if the kernel takes it; else when it does. */
-  flush(): void {
-    if (this.#isClosed || this.#frames.queuedBytes === 0 || this.#connection.unsentBytes > 0) return
-    const chunks = this.#frames.take()
+  /** Sends what is to be sent now, if the kernel takes it; else when it does. */
+  readonly flush = (): void => {
+    if (this.#isClosed || this.#frames.unsentBytes === 0 || this.#connection.unsentBytes > 0) return
+    const buffers = this.#frames.take()
     this.#handler.framesTaken()
-    this.#connection.writeAll(
-      chunks.map(({ buffer, from, to }) => buffer.subarray(from, to)),
-      () => this.#written(chunks),
-    )
+    this.#connection.writeAll(buffers, this.flush)
   }
 
   /** @param isGraceful what was written is still delivered */
@@ -85,12 +90,6 @@ export class LogConnection {
 
   readonly #plannedFlush = (): void => {
     this.#isFlushPlanned = false
-    this.flush()
-  }
-
-  #written(chunks: readonly Chunk[]): void {
-    if (this.#isClosed) return
-    this.#frames.release(chunks)
     this.flush()
   }
 
@@ -116,6 +115,8 @@ export class LogConnection {
   }
 
   #end(error: TravertineError): void {
-    if (!this.#isClosed) this.#handler.connectionLost(error)
+    if (this.#isClosed) return
+    this.close(false)
+    this.#onLost(error)
   }
 }

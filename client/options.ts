@@ -39,6 +39,23 @@ export interface ConnectOptions<Mode extends ValueMode = ValueMode> extends Call
   /** Refuse nodes of another cluster. Without it any cluster will do. */
   readonly clusterId?: string | undefined
   readonly values?: Mode | undefined
+  /**
+   * `true`: a lost connection is made anew, and what has no answer is sent again unless it is in the log. Otherwise the
+   * first loss is the end, and what has no answer then is `unknown`.
+   */
+  readonly reconnect?: boolean | undefined
+  /** Told when sessions that were STORED are found to be lost with a change of history. */
+  readonly onLost?: ((lost: LostSessions) => void) | undefined
+}
+
+/**
+ * Sessions `from` to `to` of a channel object were STORED, and are in the log no more. Those of them that were refused
+ * at the time never were.
+ */
+export interface LostSessions {
+  readonly channel: number
+  readonly from: number
+  readonly to: number
 }
 
 /** A call's limits with everything filled in. */
@@ -54,6 +71,8 @@ export interface CheckedConnectOptions extends CallLimits {
   readonly addresses: readonly Address[]
   readonly clusterId: string
   readonly values: ValueMode
+  readonly reconnect: boolean
+  readonly onLost: (lost: LostSessions) => void
 }
 
 /** @throws VALUE_INVALID, or ABORTED where the signal has fired already */
@@ -95,6 +114,9 @@ export function checkConnectOptions(options: ConnectOptions, world: World): Chec
   if (values !== 'bytes' && values !== 'msgpack') {
     throw invalidValue(`values: found ${String(values)}, expected bytes or msgpack`)
   }
+  const { reconnect = false, onLost = () => {} } = options
+  if (typeof reconnect !== 'boolean') throw invalidValue(`reconnect: found ${typeof reconnect}, expected true or false`)
+  if (typeof onLost !== 'function') throw invalidValue(`onLost: found ${typeof onLost}, expected a function`)
   const limits = callLimits(options, CLIENT_DEADLINE_MS_DEFAULT, world.clock)
-  return { ...limits, world, addresses: list.map(parseAddress), clusterId, values }
+  return { ...limits, world, addresses: list.map(parseAddress), clusterId, values, reconnect, onLost }
 }

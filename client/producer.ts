@@ -1,86 +1,101 @@
 /**
- * The writer side of one channel: window, frames under way, answers, deadlines.
+ * The writer side of one channel: window, frames under way, answers, deadlines. It outlives connections.
  *
- * A producer numbers its sessions 1, 2, 3, ... and hands their frames to its log connection. Everything that has to
- * outlive a connection is here or below (the producer id, sequences, receipts), nothing in log-connection.ts, so that
- * a later connection can go on where this one ended.
+ *   opening -> open -> reconnecting -> open ...     sessions are taken, and kept until they are answered
+ *   closing                                         no new ones; what was accepted is finished, on one connection or several
+ *   ended                                           final: CONNECTION_LOST or CLIENT_CLOSED
  *
- * States: open -> closing (no new sessions, what was accepted is finished) -> ended. Ended is final: CONNECTION_LOST
- * or CLIENT_CLOSED, with every session that has no answer told what is known of it.
+ * A producer numbers its sessions 1, 2, 3, ... and hands their frames to its log link. When a connection breaks nothing
+ * ends: the frames stay, new sessions join them, deadlines go on. When another one is opened the node says which sessions
+ * are in the log (in-flight.ts compares), and those that are not are sent again, under their own numbers and in their
+ * order: never one that nobody waits for any more, never one whose outcome was told. `ended` tells each session without
+ * an answer what is known of it.
  */
 import type { Clock } from '../protocol/clock.ts'
 import { fromWireError, TravertineError, type WireError } from '../protocol/errors.ts'
 import { headerSeed } from '../protocol/frame.ts'
-import type { ChannelId, ClusterId, ProducerId, Term } from '../protocol/ids.ts'
+import { type ChannelId, type ClusterId, type ProducerId, producerId } from '../protocol/ids.ts'
 import { CLIENT_EARLY_FLUSH_BYTES, CLIENT_UNANSWERED_BYTES_LIMIT, CLIENT_WINDOW_BYTES } from '../protocol/limits.ts'
-import type { ReplyHandler } from '../protocol/log-reply.ts'
+import type { World } from '../protocol/world.ts'
 import { AbortWatch } from './abort-watch.ts'
 import { ClientError, type Failure } from './client-error.ts'
 import { DeadlineSweep } from './deadline-sweep.ts'
+import { CLOSED, connectionLost, sentBefore } from './failures.ts'
 import { FrameBuffer, type FrameDraft } from './frame-buffer.ts'
 import { FrameSealer } from './frame-sealer.ts'
-import type { OpenedConnection } from './handshake.ts'
 import { InFlight } from './in-flight.ts'
-import { LogConnection } from './log-connection.ts'
-import type { CallLimits } from './options.ts'
+import { LogLink, type LogLinkHandler } from './log-link.ts'
+import type { ProducerClaim } from './open-log.ts'
+import type { KnownOfProducer } from './opening.ts'
+import type { CallLimits, LostSessions } from './options.ts'
 import type { PendingReceipt } from './receipt.ts'
 import { WindowQueue } from './window-queue.ts'
 
 export interface ProducerOptions {
-  readonly clock: Clock
+  readonly world: World
   readonly clusterId: ClusterId
   readonly channel: ChannelId
-  readonly producer: ProducerId
-  readonly term: Term
-  readonly replicas: number
-  /** Last sequence that the node knows of this producer. */
-  readonly sequence: number
-  readonly opened: OpenedConnection
-  readonly onEnded: () => void
+  readonly reconnect: boolean
+  readonly onLost: (lost: LostSessions) => void
+  readonly onEnded: (producer: Producer) => void
 }
 
-export type ProducerState = 'open' | 'closing' | 'ended'
+export type ProducerState = 'opening' | 'open' | 'reconnecting' | 'closing' | 'ended'
 
-export class Producer implements ReplyHandler {
+export class Producer implements LogLinkHandler {
   readonly clock: Clock
+  readonly link: LogLink
+  readonly #options: ProducerOptions
+  readonly #seed: number
   readonly #inFlight: InFlight
   readonly #frames = new FrameBuffer()
-  readonly #sealer: FrameSealer
   readonly #queue: WindowQueue
   readonly #sweep: DeadlineSweep
-  readonly #connection: LogConnection
-  readonly #onEnded: () => void
-  #state: ProducerState = 'open'
+  #id: ProducerId
+  #sealer: FrameSealer
+  /** Of the last answer to a claim; 0 where this id had none. */
+  #since = 0n
+  #state: 'open' | 'closing' | 'ended' = 'open'
   /** Why there are no new sessions; set in the states closing and ended. */
   #refusal: Failure | undefined
-  /** Newest session that was handed to the connection. */
-  #sentSequence: number
+  /** Connections opened so far. */
+  #openings = 0
+  #lostSessions = 0
   #onDrained: (() => void) | undefined
+  #whenOpen!: { readonly resolve: () => void; readonly reject: (cause: Error) => void }
+  /** The first connection is there. Rejects if there will be none. */
+  readonly opening = new Promise<void>((resolve, reject) => {
+    this.#whenOpen = { resolve, reject }
+  })
 
   constructor(options: ProducerOptions) {
-    const { clock, channel, term, replicas, sequence } = options
+    const { world, clusterId, channel, reconnect } = options
+    const { clock } = world
+    this.#options = options
     this.clock = clock
     const signals = new AbortWatch((signal) => {
       this.#inFlight.abort(signal)
       this.#queue.abort(signal)
-      this.#checkDrained()
+      this.#settle()
     })
     this.#sweep = new DeadlineSweep(clock, (now) => {
       const next = Math.min(this.#inFlight.sweep(now), this.#queue.sweep(now))
-      this.#checkDrained()
+      this.#settle()
       return next
     })
     const watchDeadline = (deadline: number): void => this.#sweep.watch(deadline)
-    this.#inFlight = new InFlight({ channel, term, replicas, sequence, clock, watchDeadline, signals })
+    this.#inFlight = new InFlight({ channel, sequence: 0, reconnect, clock, watchDeadline, signals })
     this.#queue = new WindowQueue(clock, () => CLIENT_WINDOW_BYTES - this.#inFlight.bytes, signals)
-    this.#sealer = new FrameSealer(headerSeed(options.clusterId, channel), options.producer)
-    this.#sentSequence = sequence
-    this.#onEnded = options.onEnded
-    this.#connection = new LogConnection(clock, options.opened, this.#frames, this)
+    this.#seed = headerSeed(clusterId, channel)
+    this.#id = newProducerId(world)
+    this.#sealer = new FrameSealer(this.#seed, this.#id)
+    this.link = new LogLink({ world, channel, frames: this.#frames.kept, handler: this, reconnect })
+    this.opening.catch(() => {}) // whoever wants to know has asked
   }
 
   get state(): ProducerState {
-    return this.#state
+    if (this.#state !== 'open' || this.link.isOpen) return this.#state
+    return this.#openings === 0 ? 'opening' : 'reconnecting'
   }
 
   get replicas(): number {
@@ -89,6 +104,16 @@ export class Producer implements ReplyHandler {
 
   get unanswered(): { sessions: number; bytes: number; waitingCalls: number } {
     return { sessions: this.#inFlight.sessions, bytes: this.#inFlight.bytes, waitingCalls: this.#queue.size }
+  }
+
+  /** Connections that were made anew. */
+  get reconnects(): number {
+    return Math.max(0, this.#openings - 1)
+  }
+
+  /** Sessions that were STORED and are in the log no more. */
+  get lostSessions(): number {
+    return this.#lostSessions
   }
 
   get frames(): FrameBuffer {
@@ -126,9 +151,9 @@ export class Producer implements ReplyHandler {
     const sequence = this.#inFlight.last + 1
     this.#sealer.seal(draft, { sequence, explicitVersions: session.explicitVersions })
     const receipt = this.#inFlight.add({ bytes: draft.at - draft.start, limits: session.limits, loud: session.loud })
-    this.#frames.finish(draft)
-    if (this.#frames.queuedBytes >= CLIENT_EARLY_FLUSH_BYTES) this.#connection.flush()
-    else this.#connection.flushSoon()
+    this.#frames.finish(draft, sequence)
+    if (this.#frames.kept.unsentBytes >= CLIENT_EARLY_FLUSH_BYTES) this.link.flush()
+    else this.link.flushSoon()
     return receipt
   }
 
@@ -165,7 +190,7 @@ export class Producer implements ReplyHandler {
   leave(cause: TravertineError, graceMs: number): void {
     if (this.#state === 'ended') return
     this.#state = 'closing'
-    const refusal = lost(cause)
+    const refusal = connectionLost(cause)
     this.#refusal = refusal
     this.#queue.endAll(() => this.#refusalError(refusal, 'get room in the window'))
     const timer = this.clock.after(graceMs, () => this.finish(cause))
@@ -179,26 +204,51 @@ export class Producer implements ReplyHandler {
   finish(cause: TravertineError | undefined): void {
     if (this.#state === 'ended') return
     this.#state = 'ended'
-    const refusal = cause === undefined ? CLOSED : lost(cause)
+    const refusal = cause === undefined ? CLOSED : connectionLost(cause)
     this.#refusal = refusal
-    const sent: Failure = { ...refusal, outcome: 'unknown', hint: 'it was sent and may be in the log' }
-    this.#inFlight.end({ sent, neverSent: refusal, sentSequence: this.#sentSequence })
+    this.#inFlight.end({ sent: sentBefore(refusal), neverSent: refusal })
     this.#queue.endAll(() => this.#refusalError(refusal, 'get room in the window'))
     this.#sweep.stop()
-    this.#connection.close(cause === undefined)
+    this.link.close(cause === undefined)
+    this.#whenOpen.reject(cause ?? this.#refusalError(refusal, 'open a channel'))
     this.#checkDrained()
-    this.#onEnded()
+    this.#options.onEnded(this)
   }
 
-  /** Resolves when the connection is closed. */
-  get closed(): Promise<void> {
-    return this.#connection.closed
+  // what the log link tells
+
+  claim(): ProducerClaim {
+    return { producer: this.#id, ...this.#inFlight.claim(), since: this.#since }
   }
 
-  // what the log connection tells
+  opened(known: KnownOfProducer, since: bigint): void {
+    const lost = this.#inFlight.opened(known)
+    this.#since = since
+    this.#openings += 1
+    this.#frames.kept.rewind((sequence) => this.#inFlight.fateOf(sequence))
+    if (lost !== undefined) {
+      this.#lostSessions += lost.to - lost.from + 1
+      this.#options.onLost({ channel: this.#inFlight.channel, ...lost })
+    }
+    this.#settle()
+    this.#whenOpen.resolve()
+  }
+
+  broken(): void {
+    this.#inFlight.broken()
+  }
+
+  forgotten(): void {
+    const { world } = this.#options
+    this.#inFlight.forgotten()
+    this.#id = newProducerId(world)
+    this.#since = 0n
+    this.#sealer = new FrameSealer(this.#seed, this.#id)
+    this.#settle()
+  }
 
   framesTaken(): void {
-    this.#sentSequence = this.#inFlight.last
+    this.#inFlight.handedOver()
   }
 
   stored(epoch: number, lastSequence: number): void {
@@ -219,16 +269,18 @@ export class Producer implements ReplyHandler {
   }
 
   error(error: WireError): void {
-    this.finish(fromWireError(error))
+    throw fromWireError(error)
   }
 
   repliesRead(): void {
-    if (this.#queue.size > 0) this.#queue.wake()
-    this.#checkDrained()
+    this.#settle()
   }
 
-  connectionLost(error: TravertineError): void {
-    this.finish(error)
+  /** Something was answered or has ended: its memory is free, its room is for those who wait, and so is its end. */
+  #settle(): void {
+    this.#frames.kept.release(this.#inFlight.answered)
+    if (this.#queue.size > 0) this.#queue.wake()
+    this.#checkDrained()
   }
 
   #refusalError(refusal: Failure, what: string): ClientError {
@@ -248,19 +300,7 @@ export class Producer implements ReplyHandler {
   }
 }
 
-const CLOSED: Failure = {
-  code: 'CLIENT_CLOSED',
-  outcome: 'not-applied',
-  reason: 'the channel was closed by the application',
-  hint: 'open another channel, or connect again',
-}
-
-function lost(cause: TravertineError): Failure {
-  return {
-    code: 'CONNECTION_LOST',
-    outcome: 'not-applied',
-    reason: `the connection to the node has ended (${cause.code}: ${cause.message})`,
-    hint: cause.hint || 'open another channel, or connect again',
-    cause,
-  }
+/** Never 0, which means "no producer". */
+function newProducerId({ randomBytes }: World): ProducerId {
+  return producerId(randomBytes(8).readBigUInt64LE() || 1n)
 }

@@ -8,9 +8,11 @@
  * two, and both fail together. The promise of `write()` has one reader and stays loud.
  */
 import { assert } from '../protocol/assert.ts'
-import type { Epoch, Term } from '../protocol/ids.ts'
+import { type Epoch, NO_EPOCH } from '../protocol/ids.ts'
 import { ClientError, type Failure, sessionError } from './client-error.ts'
 import type { Commit, Level } from './commit.ts'
+import { NO_REPLICA } from './failures.ts'
+import type { Opening } from './opening.ts'
 import type { CallLimits } from './options.ts'
 
 export interface Receipt {
@@ -25,10 +27,10 @@ export interface Receipt {
 /** What a receipt needs from the bookkeeping that made it. */
 export interface ReceiptOwner {
   readonly channel: number
-  readonly term: Term
+  /** Replicas that PROPAGATED asks for now. */
   readonly replicas: number
-  /** Called once somebody waits for PROPAGATED of a session that is STORED already. */
-  joinPropagated(receipt: PendingReceipt): void
+  /** Called once somebody waits for PROPAGATED of a session that was STORED during `opening`. */
+  joinPropagated(receipt: PendingReceipt, opening: Opening): void
 }
 
 class Deferred {
@@ -51,9 +53,15 @@ export class PendingReceipt implements Receipt {
   readonly limits: CallLimits
   /** Counted by its owner as "somebody may wait for it". */
   live = false
+  /** A node that is shutting down has refused it, and it was not sent again. Its owner's. */
+  refusal: Failure | undefined
+  /** Nothing more is to be heard of it from the node, and it is not sent again. Its owner's. */
+  isAnswered = false
   readonly #owner: ReceiptOwner
   readonly #loud: boolean
-  #epoch: Epoch | undefined
+  #epoch: Epoch = NO_EPOCH
+  /** During which the session was STORED. */
+  #opening: Opening | undefined
   #isPropagated = false
   #failure: Failure | undefined
   #stored: Deferred | undefined
@@ -70,7 +78,7 @@ export class PendingReceipt implements Receipt {
   get stored(): Promise<Commit> {
     if (this.#stored === undefined) {
       this.#stored = new Deferred()
-      if (this.#epoch !== undefined) this.#stored.resolve(this.#commit())
+      if (this.#opening !== undefined) this.#stored.resolve(this.#commit(this.#opening))
       else if (this.#failure !== undefined) this.#reject(this.#stored, this.#failure)
     }
     return this.#stored.promise
@@ -79,10 +87,10 @@ export class PendingReceipt implements Receipt {
   get propagated(): Promise<Commit> {
     if (this.#propagated === undefined) {
       this.#propagated = new Deferred()
-      if (this.#isPropagated) this.#propagated.resolve(this.#commit())
+      if (this.#isPropagated && this.#opening !== undefined) this.#propagated.resolve(this.#commit(this.#opening))
       else if (this.#failure !== undefined) this.#reject(this.#propagated, this.#failure)
       else if (this.#owner.replicas === 0) this.#reject(this.#propagated, NO_REPLICA)
-      else if (this.#epoch !== undefined) this.#owner.joinPropagated(this)
+      else if (this.#opening !== undefined) this.#owner.joinPropagated(this, this.#opening)
     }
     return this.#propagated.promise
   }
@@ -102,45 +110,41 @@ export class PendingReceipt implements Receipt {
     )
   }
 
-  reachStored(epoch: Epoch): void {
+  reachStored(epoch: Epoch, opening: Opening): void {
     if (this.#failure !== undefined) return
-    assert(this.#epoch === undefined, 'a session is stored once', { sequence: this.sequence })
+    assert(this.#opening === undefined, 'a session is stored once', { sequence: this.sequence })
     this.#epoch = epoch
-    this.#stored?.resolve(this.#commit())
+    this.#opening = opening
+    this.#stored?.resolve(this.#commit(opening))
+    // the policy may have been another one when somebody began to wait
+    if (this.#propagated !== undefined && this.#owner.replicas === 0) this.#reject(this.#propagated, NO_REPLICA)
   }
 
   reachPropagated(): void {
     if (this.#failure !== undefined) return
-    assert(this.#epoch !== undefined, 'stored comes before propagated', { sequence: this.sequence })
+    assert(this.#opening !== undefined, 'stored comes before propagated', { sequence: this.sequence })
     this.#isPropagated = true
-    this.#propagated?.resolve(this.#commit())
+    this.#propagated?.resolve(this.#commit(this.#opening))
   }
 
   /** Ends what was not reached yet. The first failure stays. */
   fail(failure: Failure): void {
     if (this.#failure !== undefined || this.#isPropagated) return
     this.#failure = failure
-    if (this.#stored !== undefined && this.#epoch === undefined) this.#reject(this.#stored, failure)
-    if (this.#propagated !== undefined && this.#owner.replicas > 0) this.#reject(this.#propagated, failure)
+    if (this.#stored !== undefined && this.#opening === undefined) this.#reject(this.#stored, failure)
+    if (this.#propagated !== undefined) this.#reject(this.#propagated, failure)
   }
 
+  /** Does nothing to a promise that has ended before. */
   #reject(deferred: Deferred, failure: Failure): void {
     if (!this.#loud) deferred.promise.catch(() => {})
-    const stored = this.#epoch === undefined ? undefined : this.#commit()
+    const stored = this.#opening === undefined ? undefined : this.#commit(this.#opening)
     deferred.reject(sessionError(failure, { channel: this.#owner.channel, sequence: this.sequence, stored }))
   }
 
-  #commit(): Commit {
-    assert(this.#epoch !== undefined, 'a commit has an epoch', { sequence: this.sequence })
-    return { term: this.#owner.term, epoch: this.#epoch, sequence: this.sequence }
+  #commit(opening: Opening): Commit {
+    return { term: opening.termOf(this.#epoch), epoch: this.#epoch, sequence: this.sequence }
   }
-}
-
-const NO_REPLICA: Failure = {
-  code: 'NO_REPLICA_IN_SET',
-  outcome: 'unknown',
-  reason: 'the policy of this cluster asks for no replica, so PROPAGATED can never be reached',
-  hint: 'wait for `stored`, or add a replica to the in-sync set',
 }
 
 /** The same condition, met by a call that names its level before anything is sent. */

@@ -54,8 +54,8 @@ export const CLIENT_WAITING_CALLS_LIMIT = 1_000_000
 export const CLIENT_READY_GRANT_BYTES = 64 * KIB
 /** Client frames are built side by side in slabs of this size: one turn of the event loop is mostly one write. */
 export const CLIENT_SLAB_BYTES = 256 * KIB
-/** Slabs kept for reuse per channel; more are left to the garbage collector. */
-export const CLIENT_SLAB_POOL_COUNT = 4
+/** Slabs kept for reuse per channel, as many as one flush of the node answers at once; more are left to the garbage collector. */
+export const CLIENT_SLAB_POOL_COUNT = FLUSH_BYTES_LIMIT / CLIENT_SLAB_BYTES
 /** Unsent bytes at which a client writes at once instead of at the end of the turn: the node starts to work earlier. */
 export const CLIENT_EARLY_FLUSH_BYTES = 64 * KIB
 /** Least distance of two deadline sweeps of a channel: bounds their cost, and how late a deadline may be noticed. */

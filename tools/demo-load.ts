@@ -52,7 +52,7 @@ export class DemoLoad {
   /** Resolves when everything is PROPAGATED. @throws the first failure of the client */
   async run(): Promise<void> {
     const { address, data } = this.#options
-    const client = await connect({ address, signal: this.#abort.signal })
+    const client = await connect({ address, reconnect: false, signal: this.#abort.signal })
     try {
       const channels: Channel[] = []
       for (let id = 0; id < client.info.channels; id++) channels.push(await client.openChannel({ channel: id }))

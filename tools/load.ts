@@ -143,7 +143,7 @@ function checkKey({ key, format }: Options): void {
 
 /** @throws NO_REPLICA_IN_SET before anything is read or sent */
 async function open({ address, level }: Options): Promise<Client> {
-  const client = await connect({ address })
+  const client = await connect({ address, reconnect: false })
   if (level === 'stored' || client.info.replicas > 0) return client
   await client.close()
   throw new TravertineError(

@@ -7,14 +7,15 @@ import { type Channel, connect } from '../../client/client.ts'
 import { CLIENT_UNANSWERED_BYTES_LIMIT, CLIENT_WINDOW_BYTES, MIB } from '../../protocol/limits.ts'
 import { expectError } from './expect-error.ts'
 import { type FakeLink, FakeNode, type Teardown } from './fake-node.ts'
+import { stateOf } from './open-channel.ts'
 
 const VALUE = Buffer.alloc(MIB - 200, 1)
 const entry = { op: 'put', storage: 1n, key: 'k', value: VALUE } as const
 const small = { op: 'put', storage: 1n, key: 'k', value: Buffer.from('v') } as const
 
-async function open(t: Teardown): Promise<{ node: FakeNode; link: FakeLink; channel: Channel }> {
+async function open(t: Teardown, reconnect = true): Promise<{ node: FakeNode; link: FakeLink; channel: Channel }> {
   const node = await FakeNode.start(t, { answer: 'nothing' })
-  const client = await connect({ address: node.address })
+  const client = await connect({ address: node.address, reconnect })
   t.teardown(() => client.close({ deadlineMs: 1 }))
   const channel = await client.openChannel()
   return { node, link: await node.link(), channel }
@@ -54,15 +55,19 @@ t.test('ready() and write() wait for room, first come first served', async (t) =
   t.strictSame(channel.unanswered, { sessions: 0, bytes: 0, waitingCalls: 0 })
 })
 
-t.test('a rejected session gives its room back too', async (t) => {
+t.test('a rejected session gives its room back too, when those before it have', async (t) => {
   const { link, channel } = await open(t)
   const count = await fill(channel)
+  const { bytes } = channel.unanswered
   const ready = channel.ready()
   await link.received(count)
   link.rejected(count, 'DISK_LOW')
-  link.rejected(3, 'DISK_LOW')
+  link.rejected(2, 'DISK_LOW')
+  t.equal(await stateOf(ready), 'pending')
+  t.strictSame(channel.unanswered, { sessions: count - 2, bytes, waitingCalls: 1 })
+  link.rejected(1, 'DISK_LOW')
   await ready
-  t.equal(channel.unanswered.sessions, count - 2)
+  t.strictSame(channel.unanswered, { sessions: count - 3, bytes: bytes - 2 * (bytes / count), waitingCalls: 0 })
 })
 
 t.test('a write that waits does not overtake, and does not overfill', async (t) => {
@@ -98,7 +103,7 @@ t.test('callers of ready() that then do nothing do not keep others waiting', asy
 })
 
 t.test('what ends a wait ends it as not-applied: deadline, abort, lost connection', async (t) => {
-  const { link, channel } = await open(t)
+  const { link, channel } = await open(t, false)
   const count = await fill(channel)
   const abort = new AbortController()
   const expired = [channel.write([small], { level: 'stored', deadlineMs: 20 }), channel.ready({ deadlineMs: 20 })]
@@ -138,7 +143,7 @@ t.test('end() refuses where an application never waits, and the session can be e
 })
 
 t.test('what the kernel never took is not-applied when the connection is lost', async (t) => {
-  const { link, channel } = await open(t)
+  const { link, channel } = await open(t, false)
   link.socket.pause() // as a node does whose queue is full
   const receipts = []
   const big = Buffer.alloc(8 * MIB)

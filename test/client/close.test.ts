@@ -11,9 +11,10 @@ const entry = { op: 'put', storage: 1n, key: 'k', value: Buffer.from('v') } as c
 async function open(
   t: Teardown,
   options: FakeNodeOptions = {},
+  reconnect = true,
 ): Promise<{ node: FakeNode; link: FakeLink; client: Client; channel: Channel }> {
   const node = await FakeNode.start(t, { answer: 'nothing', ...options })
-  const client = await connect({ address: node.address })
+  const client = await connect({ address: node.address, reconnect })
   t.teardown(() => client.close({ deadlineMs: 1 }))
   const channel = await client.openChannel()
   return { node, client, channel, link: await node.link() }
@@ -105,8 +106,8 @@ t.test('a channel can be closed alone', async (t) => {
   await client.close()
 })
 
-t.test('a connection that is lost while closing ends the wait', async (t) => {
-  const { node, link, client, channel } = await open(t)
+t.test('a connection that is lost while closing ends the wait, if it is not made anew', async (t) => {
+  const { node, link, client, channel } = await open(t, {}, false)
   const write = channel.write([entry], { level: 'stored' })
   await link.received(1)
   const closing = client.close()
@@ -127,8 +128,8 @@ t.test('a channel that opens while the client closes is closed too', async (t) =
   await node.until(() => node.links.every(({ socket }) => socket.destroyed))
 })
 
-t.test('client.write opens one channel, once, and another one when that is lost', async (t) => {
-  const { node, client, channel } = await open(t, { answer: 'propagated' })
+t.test('client.write opens one channel, once, and another one when that has ended', async (t) => {
+  const { node, client, channel } = await open(t, { answer: 'propagated' }, false)
   await channel.close()
   const commits = await Promise.all([1, 2, 3].map(() => client.write([entry], { level: 'propagated' })))
   t.strictSame(

@@ -181,7 +181,7 @@ t.test('a channel that cannot be opened leaves nothing behind', async (t) => {
   }
   for (const [code, onLogOpen] of Object.entries(answers)) {
     const node = await FakeNode.start(t, { onLogOpen })
-    const client = await connect({ address: node.address })
+    const client = await connect({ address: node.address, reconnect: false })
     const deadlineMs = code === 'DEADLINE_EXCEEDED' ? 50 : 20_000
     await expectError(t, client.openChannel({ channel: 0, deadlineMs }), code as keyof typeof answers) // as above
     // where the deadline was too short for a busy machine, there may not even be a link

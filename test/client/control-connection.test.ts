@@ -94,7 +94,7 @@ t.test('what a node says besides heartbeats ends the connection with its reason'
 t.test('with the limits of the house', async (t) => {
   const node = await FakeNode.start(t, { heartbeats: false, answer: 'nothing' })
   const begin = performance.now()
-  const client = await connect({ address: node.address })
+  const client = await connect({ address: node.address, reconnect: false })
   const channel = await client.openChannel()
   const receipt = channel.beginSession().put(1n, 'k', Buffer.from('v')).end()
   await expectError(t, receipt.stored, 'CONNECTION_LOST', 'unknown')

@@ -1,14 +1,16 @@
 /**
  * Frames come out as they were written, in the order in which they were finished, whatever happens in between: drafts
- * that grow side by side, leave the tip of the slab, are discarded; slabs that are written and used again.
+ * that grow side by side, leave the tip of the slab, are discarded; frames that are sent, sent again on another
+ * connection, answered one by one; slabs that are used again when all their frames are answered, and not before.
  *
  * The naive second implementation is a list of arrays.
  */
 import fc from 'fast-check'
 import t from 'tap'
-import { type Chunk, FrameBuffer, FrameDraft } from '../../client/frame-buffer.ts'
-import { FRAME_HEADER_BYTES } from '../../protocol/frame.ts'
-import { CLIENT_SLAB_BYTES } from '../../protocol/limits.ts'
+import { FrameBuffer, FrameDraft } from '../../client/frame-buffer.ts'
+import type { FrameFate } from '../../client/kept-frames.ts'
+import { FRAME_HEADER_BYTES, HeaderOffset, writeU64Number } from '../../protocol/frame.ts'
+import { CLIENT_SLAB_BYTES, CLIENT_SLAB_POOL_COUNT } from '../../protocol/limits.ts'
 
 const DRAFTS = 4
 const command = fc.oneof(
@@ -31,37 +33,41 @@ const command = fc.oneof(
   { weight: 3, arbitrary: fc.record({ do: fc.constant('finish'), draft: fc.nat(DRAFTS - 1), bytes: fc.constant(0) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('discard'), draft: fc.nat(DRAFTS - 1), bytes: fc.constant(0) }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('take'), draft: fc.constant(0), bytes: fc.constant(0) }) },
-  { weight: 2, arbitrary: fc.record({ do: fc.constant('release'), draft: fc.constant(0), bytes: fc.constant(0) }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('answer'), draft: fc.constant(0), bytes: fc.nat(8) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('rewind'), draft: fc.constant(0), bytes: fc.nat() }) },
 )
+
+/** A frame as the naive implementation keeps it. */
+interface Naive {
+  readonly sequence: number
+  readonly bytes: Buffer
+  isSent: boolean
+}
 
 /** A frame buffer, and beside it what should be in it. */
 class Pair {
   readonly buffer = new FrameBuffer()
   readonly drafts = Array.from({ length: DRAFTS }, () => new FrameDraft())
-  readonly bodies: number[][] = Array.from({ length: DRAFTS }, () => [])
-  /** Finished and not taken yet. */
-  expected: number[][] = []
-  /** Taken and not released yet: a socket may still read them. */
-  taken: { chunks: Chunk[]; copy: Buffer }[] = []
+  readonly bodies: Buffer[][] = Array.from({ length: DRAFTS }, () => [])
+  /** Finished and not answered. */
+  kept: Naive[] = []
+  /** Sent and not answered: a socket may still read them, and they may have to be sent again. */
+  taken: { buffers: Buffer[]; copy: Buffer; first: number }[] = []
+  last = 0
   fill = 0
 
   run({ do: what, draft: i, bytes }: { do: string; draft: number; bytes: number }): void {
     const draft = this.drafts[i] as FrameDraft // i is below DRAFTS
     if (what === 'add') this.add(draft, i, bytes)
     else if (what === 'finish' && draft.entryCount > 0) {
-      draft.space?.buffer.fill(0xaa, draft.start, draft.start + FRAME_HEADER_BYTES)
-      this.buffer.finish(draft)
-      this.expected.push(this.bodies[i]!)
+      this.finish(draft, this.bodies[i]!)
       this.reset(i)
     } else if (what === 'discard') {
       this.buffer.discard(draft)
       this.reset(i)
     } else if (what === 'take') this.take()
-    else if (what === 'release') {
-      this.checkTaken()
-      const first = this.taken.shift()
-      if (first !== undefined) this.buffer.release(first.chunks)
-    }
+    else if (what === 'answer') this.answer(bytes)
+    else if (what === 'rewind') this.rewind(bytes)
   }
 
   add(draft: FrameDraft, i: number, bytes: number): void {
@@ -70,7 +76,17 @@ class Pair {
     space.buffer.fill(this.fill, draft.at, draft.at + bytes)
     draft.at += bytes
     draft.entryCount += 1
-    this.bodies[i]?.push(this.fill, bytes)
+    this.bodies[i]?.push(Buffer.alloc(bytes, this.fill))
+  }
+
+  finish(draft: FrameDraft, body: readonly Buffer[]): void {
+    this.last += 1 + (this.last % 3) // numbers may be left out
+    const header = Buffer.alloc(FRAME_HEADER_BYTES, 0xaa)
+    header.writeUInt32LE(draft.bodyBytes, HeaderOffset.bodyLength)
+    writeU64Number(header, HeaderOffset.producerSequence, this.last)
+    header.copy(draft.space!.buffer, draft.start) // a draft with entries has its space
+    this.buffer.finish(draft, this.last)
+    this.kept.push({ sequence: this.last, bytes: Buffer.concat([header, ...body]), isSent: false })
   }
 
   reset(i: number): void {
@@ -79,29 +95,53 @@ class Pair {
   }
 
   take(): void {
-    const queued = this.buffer.queuedBytes
-    const chunks = this.buffer.take()
-    const copy = Buffer.concat(chunks.map(({ buffer, from, to }) => buffer.subarray(from, to)))
-    const expected = Buffer.concat(
-      this.expected.flatMap((runs) => [Buffer.alloc(FRAME_HEADER_BYTES, 0xaa), ...blocks(runs)]),
-    )
-    if (!copy.equals(expected)) throw new Error('found other frames than were finished')
-    if (queued !== expected.length) throw new Error(`found ${queued} queued bytes, expected ${expected.length}`)
-    this.expected = []
-    this.taken.push({ chunks, copy })
+    const unsent = this.buffer.kept.unsentBytes
+    const buffers = this.buffer.kept.take()
+    const copy = Buffer.concat(buffers)
+    const expected = Buffer.concat(this.kept.filter(({ isSent }) => !isSent).map(({ bytes }) => bytes))
+    if (!copy.equals(expected)) throw new Error('found other frames than are to be sent')
+    if (unsent !== expected.length) throw new Error(`found ${unsent} unsent bytes, expected ${expected.length}`)
+    const first = this.kept.find(({ isSent }) => !isSent)?.sequence ?? Number.POSITIVE_INFINITY
+    for (const frame of this.kept) frame.isSent = true
+    this.taken.push({ buffers, copy, first })
   }
 
-  /** Bytes that a socket has not written yet must not change. */
+  /** @param share how many of those that were sent, in eighths, from the oldest on */
+  answer(share: number): void {
+    this.checkTaken()
+    const firstUnsent = this.kept.findIndex(({ isSent }) => !isSent)
+    const count = Math.floor(((firstUnsent < 0 ? this.kept.length : firstUnsent) * share) / 8)
+    const through = this.kept[count - 1]?.sequence ?? 0
+    this.kept = this.kept.slice(count)
+    // what was taken together is looked at until the first of its frames is answered
+    this.taken = this.taken.filter(({ first }) => first > through)
+    this.buffer.kept.release(through)
+  }
+
+  /** @param seed decides for each frame */
+  rewind(seed: number): void {
+    const kept = new Set(this.kept.map(({ sequence }) => sequence))
+    const fates = ['send', 'keep', 'drop', 'send'] as const
+    const fateOf = (sequence: number): FrameFate =>
+      kept.has(sequence) ? fates[(seed >> (sequence % 16)) & 3]! : 'drop'
+    const asked: number[] = []
+    this.buffer.kept.rewind((sequence) => {
+      asked.push(sequence)
+      return fateOf(sequence)
+    })
+    if (this.kept.some(({ sequence }) => !asked.includes(sequence))) throw new Error('a frame was forgotten')
+    if (asked.some((sequence, i) => sequence <= (asked[i - 1] ?? 0))) throw new Error('frames out of order')
+    this.kept = this.kept.filter(({ sequence }) => fateOf(sequence) !== 'drop')
+    for (const frame of this.kept) frame.isSent = fateOf(frame.sequence) === 'keep'
+    this.taken = []
+  }
+
+  /** Bytes that have no answer must not change. */
   checkTaken(): void {
-    for (const { chunks, copy } of this.taken) {
-      const now = Buffer.concat(chunks.map(({ buffer, from, to }) => buffer.subarray(from, to)))
-      if (!now.equals(copy)) throw new Error('bytes were changed while they were being written')
+    for (const { buffers, copy } of this.taken) {
+      if (!Buffer.concat(buffers).equals(copy)) throw new Error('bytes were changed before they were answered')
     }
   }
-}
-
-function* blocks(runs: readonly number[]): Generator<Buffer> {
-  for (let i = 0; i < runs.length; i += 2) yield Buffer.alloc(runs[i + 1] as number, runs[i]) // pairs of fill and bytes
 }
 
 t.test('against a list of arrays', async (t) => {
@@ -111,44 +151,49 @@ t.test('against a list of arrays', async (t) => {
       for (const one of commands) pair.run(one)
       pair.take()
       pair.checkTaken()
+      // all that is kept can be sent again, as it was
+      pair.buffer.kept.rewind((sequence) => (pair.kept.some((frame) => frame.sequence === sequence) ? 'send' : 'drop'))
+      for (const frame of pair.kept) frame.isSent = false
+      pair.take()
     }),
     { numRuns: 300 },
   )
   t.pass('300 runs')
 })
 
-t.test('frames of one turn are one chunk, and a warm slab is used again', async (t) => {
+t.test('frames of one turn are one write, and a warm slab is used again', async (t) => {
   const buffer = new FrameBuffer()
+  let last = 0
   const write = (): void => {
     const draft = new FrameDraft()
     buffer.reserve(draft, 100)
     draft.at += 100
-    buffer.finish(draft)
+    buffer.finish(draft, ++last)
   }
-  const places = new Set<Buffer>()
+  const places = new Set<ArrayBufferLike>()
   for (let round = 0; round < 100; round++) {
     for (let i = 0; i < 10; i++) write()
-    const chunks = buffer.take()
-    t.equal(chunks.length, 1)
-    t.equal(chunks[0]?.from, 0, 'from the start of the slab again')
-    places.add(chunks[0]?.buffer as Buffer) // there is one
-    buffer.release(chunks)
+    const buffers = buffer.kept.take()
+    t.equal(buffers.length, 1)
+    t.equal(buffers[0]?.byteOffset, 0, 'from the start of the slab again')
+    places.add(buffers[0]!.buffer)
+    buffer.kept.release(last)
   }
   t.equal(places.size, 1)
 
-  // ten slabs are being written while more is built, then all come back
-  const taken: Chunk[][] = []
-  for (let round = 0; round < 10; round++) {
+  // more slabs have no answer than are kept for reuse, then all come back
+  const count = 2 * CLIENT_SLAB_POOL_COUNT
+  const inUse = new Set<ArrayBufferLike>()
+  for (let round = 0; round < count; round++) {
     for (let i = 0; i < CLIENT_SLAB_BYTES / 172; i++) write()
-    taken.push(buffer.take())
+    for (const { buffer: memory } of buffer.kept.take()) inUse.add(memory)
   }
-  const inUse = new Set(taken.flat().map((chunk) => chunk.buffer))
-  t.equal(inUse.size, 11, 'no slab twice while it is being written')
-  for (const chunks of taken) buffer.release(chunks)
-  for (let i = 0; i < 3 * (CLIENT_SLAB_BYTES / 172); i++) write()
-  const known = new Set(taken.flat().map((chunk) => chunk.buffer))
-  t.ok(
-    buffer.take().every((chunk) => known.has(chunk.buffer)),
-    'slabs that came back are used before new ones',
-  )
+  t.equal(inUse.size, count + 1, 'no slab twice while it has no answer')
+  buffer.kept.release(last)
+  let known = 0
+  for (let round = 0; round < CLIENT_SLAB_POOL_COUNT; round++) {
+    for (let i = 0; i < CLIENT_SLAB_BYTES / 172; i++) write()
+    for (const { buffer: memory } of buffer.kept.take()) known += inUse.has(memory) ? 1 : 0
+  }
+  t.ok(known >= CLIENT_SLAB_POOL_COUNT, 'slabs that came back are used before new ones')
 })

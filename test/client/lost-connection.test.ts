@@ -1,14 +1,14 @@
 /**
- * What becomes of sessions when a connection ends, by whomever and for whatever reason.
+ * What becomes of sessions when a connection ends, by whomever and for whatever reason, and is not made anew.
  */
 import t from 'tap'
 import { encodeMessage } from '../../protocol/control-message.ts'
 import { expectError } from './expect-error.ts'
 import type { FakeLink } from './fake-node.ts'
-import { entry, openChannel, session, settled, stateOf } from './open-channel.ts'
+import { entry, openOnce, session, settled, stateOf } from './open-channel.ts'
 
 t.test('a lost log connection: what was sent is unknown', async (t) => {
-  const { link, channel, client, node } = await openChannel(t)
+  const { link, channel, client, node } = await openOnce(t)
   const stored = session(channel).end()
   const sent = session(channel).end()
   const unread = session(channel).end()
@@ -35,7 +35,7 @@ t.test('a lost log connection: what was sent is unknown', async (t) => {
 })
 
 t.test('answers that arrive together with the end of the connection count', async (t) => {
-  const { link, channel } = await openChannel(t)
+  const { link, channel } = await openOnce(t)
   const receipts = [session(channel).end(), session(channel).end()]
   await link.received(2)
   link.stored(3, 1)
@@ -46,7 +46,7 @@ t.test('answers that arrive together with the end of the connection count', asyn
 })
 
 t.test('a lost control connection ends all channels', async (t) => {
-  const { node, link, channel, client } = await openChannel(t)
+  const { node, link, channel, client } = await openOnce(t)
   const receipt = session(channel).end()
   await link.received(1)
   node.controls[0]?.destroy()
@@ -60,7 +60,7 @@ t.test('a lost control connection ends all channels', async (t) => {
 })
 
 t.test('a node that says good-bye after its last answers is heard to the end', async (t) => {
-  const { node, link, channel, client } = await openChannel(t)
+  const { node, link, channel, client } = await openOnce(t)
   const [answered, rejected, unanswered] = [1, 2, 3].map(() => session(channel).end())
   await link.received(3)
   node.controls[0]?.end(encodeMessage({ type: 'session_end', reason: 'maintenance' }))
@@ -78,7 +78,7 @@ t.test('a node that says good-bye after its last answers is heard to the end', a
 })
 
 t.test('ERROR from the node: the reason is told, the outcome is unknown', async (t) => {
-  const { link, channel } = await openChannel(t)
+  const { link, channel } = await openOnce(t)
   const receipt = session(channel).end()
   await link.received(1)
   link.error('CHANNEL_POISONED')
@@ -101,7 +101,7 @@ t.test('a node that answers what cannot be true is not believed', async (t) => {
     ['text', (link) => link.raw(Buffer.from('HTTP/1.1 400 Bad Request\r\n\r\n'))],
   ]
   for (const [name, answer] of impossible) {
-    const { link, channel } = await openChannel(t)
+    const { link, channel } = await openOnce(t)
     const receipts = [session(channel).end(), session(channel).end()]
     await link.received(2)
     answer(link)
@@ -118,7 +118,7 @@ t.test('answers that go backwards, or come twice for a rejection, are not believ
     ['PROPAGATED of an earlier session', (link) => [2, 1].map((last) => link.propagated(5, last))],
   ]
   for (const [name, answer] of backwards) {
-    const { link, channel } = await openChannel(t)
+    const { link, channel } = await openOnce(t)
     const receipts = [1, 2, 3].map(() => session(channel).end())
     await link.received(3)
     link.stored(5, 2)
@@ -138,7 +138,7 @@ t.test('receipts that nobody reads, or reads half, are no unhandled rejections; 
     process.removeAllListeners('unhandledRejection')
     for (const listener of others) process.on('unhandledRejection', listener)
   })
-  const { link, channel } = await openChannel(t)
+  const { link, channel } = await openOnce(t)
   session(channel).end()
   const half = session(channel).end()
   const late = session(channel)

@@ -1,7 +1,7 @@
 /**
  * What tests of outcomes start with: a channel to a fake node that answers only what the test says.
  */
-import { type Channel, type Client, connect, type Session } from '../../client/client.ts'
+import { type Channel, type Client, type ConnectOptions, connect, type Session } from '../../client/client.ts'
 import { type FakeLink, FakeNode, type FakeNodeOptions, type Teardown } from './fake-node.ts'
 
 export interface Opened {
@@ -12,9 +12,13 @@ export interface Opened {
 }
 
 /** A channel to a node that answers only what the test says. */
-export async function openChannel(t: Teardown, options: FakeNodeOptions = {}): Promise<Opened> {
+export async function openChannel(
+  t: Teardown,
+  options: FakeNodeOptions = {},
+  connectOptions: Partial<ConnectOptions<'bytes'>> = {},
+): Promise<Opened> {
   const node = await FakeNode.start(t, { answer: 'nothing', ...options })
-  const client = await connect({ address: node.address })
+  const client = await connect({ address: node.address, ...connectOptions })
   t.teardown(() => client.close({ deadlineMs: 1 }))
   const channel = await client.openChannel({ channel: 1 })
   return { node, link: await node.link(), client, channel }
@@ -23,6 +27,10 @@ export async function openChannel(t: Teardown, options: FakeNodeOptions = {}): P
 export const entry = { op: 'put', storage: 1n, key: 'k', value: Buffer.from('v') } as const
 export const session = (channel: Channel, limits = {}): Session =>
   channel.beginSession(limits).put(1n, 'k', Buffer.from('v'))
+
+/** One for which the first lost connection is the end. */
+export const openOnce = (t: Teardown, options: FakeNodeOptions = {}): Promise<Opened> =>
+  openChannel(t, options, { reconnect: false })
 
 /** All promise reactions and socket events that are due have run, also those that they have caused. */
 export async function settled(): Promise<void> {
