@@ -1,6 +1,6 @@
 /** What the channels of a node begin with: the board they share, and per channel where and how it goes on. */
 import { Board, boardShape, createBoard } from '../wal/board.ts'
-import { encodePolicy } from '../wal/durability.ts'
+import { encodePolicy, policyOf } from '../wal/durability.ts'
 import type { FullConfig } from './node-config.ts'
 import type { OpenLog } from './open-log.ts'
 import type { ChannelStart } from './threads/thread-messages.ts'
@@ -8,7 +8,7 @@ import type { ChannelStart } from './threads/thread-messages.ts'
 /** Only a master has one. */
 export function boardOf({ mastership, manifest }: OpenLog): Board | undefined {
   if (mastership === undefined) return undefined
-  const policy = encodePolicy({ inSync: manifest.members.map((m) => m.row), quorum: manifest.quorum })
+  const policy = encodePolicy(policyOf(manifest.config))
   const { firstEpoch, baseEpoch } = mastership
   return new Board(createBoard(boardShape(manifest.channels), { firstEpoch, baseEpoch, policy }))
 }
@@ -38,6 +38,7 @@ export function channelStarts(config: FullConfig, log: OpenLog, shared: SharedMe
     host,
     port: port === 0 ? 0 : port + 1 + channel,
     position,
+    configs: channel === 0 ? log.configs : [],
     doorbell: shared.doorbells[channel]!, // one per end
     whole: shared.whole,
     master,

@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import { mkdirSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
+import { type ClusterConfig, EMPTY_CONFIG } from '../protocol/cluster-config.ts'
 import { TravertineError } from '../protocol/errors.ts'
 import { clusterId, isUuid, nodeId } from '../protocol/ids.ts'
 import {
@@ -72,8 +73,7 @@ export function initNode(options: InitOptions): Manifest {
     role,
     channels,
     segmentBytes,
-    members: replicas.map((address, i) => ({ row: i + 1, address })),
-    quorum: replicas.length,
+    config: role === 'master' ? firstConfig(replicas) : EMPTY_CONFIG,
     history: [],
     fence: undefined,
   }
@@ -81,6 +81,12 @@ export function initNode(options: InitOptions): Manifest {
   makeParents(directory)
   initDirectory(new NodeDisk(), directory, manifest)
   return manifest
+}
+
+/** All replicas count for PROPAGATED, and none may be missing. */
+function firstConfig(replicas: readonly string[]): ClusterConfig {
+  const members = replicas.map((address, i) => ({ row: i + 1, address, inSync: true, via: 0 }))
+  return { ...EMPTY_CONFIG, number: 1, quorum: replicas.length, members }
 }
 
 function makeParents(directory: string): void {

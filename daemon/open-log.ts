@@ -5,7 +5,8 @@
 
 import type { World } from '../protocol/world.ts'
 import type { Manifest } from '../wal/manifest.ts'
-import { wholeOfScans } from '../wal/mastership.ts'
+import { configOfScans, wholeOfScans } from '../wal/mastership.ts'
+import type { ConfigPlace } from '../wal/recovery-point.ts'
 import type { Mastership } from '../wal/term-history.ts'
 import type { FoundSeal } from '../wal/whole-epoch.ts'
 import type { JobRunner } from './io/job-pool.ts'
@@ -14,6 +15,8 @@ export interface OpenLog {
   readonly manifest: Manifest
   /** Where each channel goes on. */
   readonly ends: readonly number[]
+  /** CONFIGs on channel 0 that recovery has found. */
+  readonly configs: readonly ConfigPlace[]
   /** Only on a master. */
   readonly mastership: Mastership | undefined
   /** What a replica knows of its epochs. */
@@ -43,9 +46,12 @@ export async function openLog(
     heldThrough: scans.map((s) => s.heldThrough),
     seals: scans.flatMap((s) => s.seals),
   }
+  const configs = scans.flatMap((scan) => scan.configs)
   if (manifest.role === 'replica') {
     await Promise.all(scans.map((scan) => pool.run('rewriteTail', { directory, scan })))
-    return { manifest, ends: scans.map((scan) => scan.end), mastership: undefined, whole, divergentBytes: 0 }
+    const config = configOfScans(manifest, scans, whole.whole)
+    const ends = scans.map((scan) => scan.end)
+    return { manifest: { ...manifest, config }, ends, configs, mastership: undefined, whole, divergentBytes: 0 }
   }
   const started = await pool.run('startMastership', {
     directory,
@@ -56,6 +62,7 @@ export async function openLog(
   return {
     manifest: started.manifest,
     ends: started.mastership.starts,
+    configs,
     mastership: started.mastership,
     whole,
     divergentBytes: sum(started.divergentBytes),

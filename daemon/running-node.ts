@@ -4,6 +4,7 @@
  * Where effects are executed the contract is: an effect that names durable state (`adopt`) is finished before its event
  * goes back to the core, so nothing that a core sends can promise more than the disk holds.
  */
+import { joinAddress } from '../protocol/address.ts'
 import type { Timer } from '../protocol/clock.ts'
 import { asError, DEFECT_CODE, type ErrorCode, fromWireError, TravertineError } from '../protocol/errors.ts'
 import type { World } from '../protocol/world.ts'
@@ -13,11 +14,13 @@ import { boardOf, channelStarts } from './channel-starts.ts'
 import type { Core, Effect, Event } from './core/events.ts'
 import { MasterCore } from './core/master-core.ts'
 import { ReplicaCore } from './core/replica-core.ts'
-import { WholeTracker } from './core/whole-tracker.ts'
+import { HeldEpochs } from './held-epochs.ts'
 import type { Channels, ChannelsOptions } from './io/channel-threads.ts'
 import { ControlConnections } from './io/control-connections.ts'
 import { DiskWatch } from './io/disk-watch.ts'
 import type { JobRunner } from './io/job-pool.ts'
+import { ThreadAnswers } from './io/thread-answers.ts'
+import { ManifestKeeper } from './manifest-keeper.ts'
 import type { FullConfig } from './node-config.ts'
 import { describeNode, type NodeStatus } from './node-status.ts'
 import type { OpenLog } from './open-log.ts'
@@ -46,13 +49,11 @@ export class RunningNode {
   readonly #control: ControlConnections
   readonly #watch: DiskWatch
   readonly #doorbells: readonly SharedArrayBuffer[]
-  readonly #wholeMemory = new SharedArrayBuffer(8)
-  readonly #whole: WholeTracker
+  readonly #held: HeldEpochs
+  readonly #keeper: ManifestKeeper
   #core: Core | undefined
-  #manifest: Manifest
   #ticker: Timer | undefined
-  #drained = 0
-  readonly #readySessions = new Map<bigint, number>()
+  readonly #answers: ThreadAnswers<bigint | 'drain'>
   #quiet: ((position: number, channel: number) => void) | undefined
   #stopping: Promise<void> | undefined
   #settle!: { resolve: () => void; reject: (error: Error) => void }
@@ -65,13 +66,14 @@ export class RunningNode {
     this.#world = options.world
     this.#pool = options.pool
     this.#log = options.log
-    this.#manifest = options.log.manifest
+    const { manifest, whole } = options.log
+    this.#keeper = new ManifestKeeper({ pool: options.pool, directory: options.config.directory, manifest })
+    this.#answers = new ThreadAnswers(manifest.channels)
     this.closed = new Promise((resolve, reject) => {
       this.#settle = { resolve, reject }
     })
     this.closed.catch(() => undefined) // `start` throws the same error; nobody else may be listening yet
-    this.#whole = new WholeTracker(options.log.whole)
-    this.#publishWhole()
+    this.#held = new HeldEpochs(whole)
     this.#board = boardOf(options.log)
     this.#doorbells = options.log.ends.map(() => doorbellMemory())
     this.#threads = this.#openChannels(options.openChannels)
@@ -93,6 +95,7 @@ export class RunningNode {
       throw error
     }
     this.#core = this.#createCore()
+    this.#beginMastership()
     this.#tick() // the first client is told the watermarks as they are
     this.#ticker = this.#world.clock.every(TICK_MS, () => this.#tick())
     this.#watch.check()
@@ -100,7 +103,7 @@ export class RunningNode {
     if (divergentBytes > 0)
       this.#say(`${divergentBytes} bytes of epochs that were never answered are kept in divergent/`)
     this.#say(
-      `${this.#manifest.role} listens on ${this.#config.host}:${this.port}, log channels on ${this.logPorts.join(', ')}`,
+      `${this.#keeper.current.role} listens on ${this.#config.host}:${this.port}, log channels on ${this.logPorts.join(', ')}`,
     )
   }
 
@@ -110,16 +113,16 @@ export class RunningNode {
 
   status(): NodeStatus {
     return describeNode({
-      manifest: this.#manifest,
+      manifest: this.#keeper.current,
       board: this.#board,
       core: this.#core,
-      whole: this.#whole.whole,
+      whole: this.#held.whole,
       diskLow: this.#watch.isLow,
     })
   }
 
   #openChannels(open: RunningNodeOptions['openChannels']): Channels {
-    const shared = { board: this.#board, doorbells: this.#doorbells, whole: this.#wholeMemory }
+    const shared = { board: this.#board, doorbells: this.#doorbells, whole: this.#held.memory }
     return open({
       clock: this.#world.clock,
       starts: channelStarts(this.#config, this.#log, shared),
@@ -129,7 +132,7 @@ export class RunningNode {
   }
 
   #createWatch(): DiskWatch {
-    const { channels, segmentBytes } = this.#manifest
+    const { channels, segmentBytes } = this.#keeper.current
     return new DiskWatch({
       clock: this.#world.clock,
       channels,
@@ -145,16 +148,23 @@ export class RunningNode {
   }
 
   #createCore(): Core {
-    const { clusterId, nodeId, channels, members } = this.#manifest
-    const facts = { clusterId, nodeId, channels, logPorts: this.logPorts, address: `${this.#config.host}:${this.port}` }
+    const manifest = this.#keeper.current
+    const { clusterId, nodeId, channels, history, config } = manifest
+    const facts = { clusterId, nodeId, channels, logPorts: this.logPorts, address: this.#address }
     const { mastership, ends } = this.#log
-    if (mastership === undefined) return new ReplicaCore(facts, this.#manifest)
-    return new MasterCore({
-      facts: { ...facts, term: mastership.term },
-      history: this.#manifest.history,
-      members,
-      ends,
-    })
+    if (mastership === undefined) return new ReplicaCore(facts, manifest)
+    return new MasterCore({ facts: { ...facts, term: mastership.term }, history, config, ends })
+  }
+
+  get #address(): string {
+    return joinAddress(this.#config.host, this.port)
+  }
+
+  /** Its CONFIG is the first frame of every mastership; the core lets no client in before it is STORED (WAL-39). */
+  #beginMastership(): void {
+    if (this.#log.mastership === undefined) return
+    const { nodeId, config } = this.#keeper.current
+    this.#threads.send(0, { type: 'config', record: { masterId: nodeId, masterAddress: this.#address, config } })
   }
 
   #step(event: Event): void {
@@ -175,10 +185,10 @@ export class RunningNode {
       case 'dial':
         return this.#control.dial(effect.row, effect.address)
       case 'registerSession':
-        this.#readySessions.set(effect.session, 0)
+        this.#answers.ask(effect.session)
         return this.#threads.sendAll(effect)
       case 'forgetSession':
-        this.#readySessions.delete(effect.session)
+        this.#answers.forget(effect.session)
         return this.#threads.sendAll(effect)
       case 'openRow':
         return effect.resume.forEach((resume, channel) => {
@@ -207,6 +217,7 @@ export class RunningNode {
       case 'groupCommit':
         return undefined // what readers may be shown: the store's, when there is one; status reads it from the core
       case 'drain':
+        this.#answers.ask('drain')
         return this.#threads.sendAll({ type: 'drain' })
       case 'stop':
         void this.#stop(undefined)
@@ -218,15 +229,12 @@ export class RunningNode {
 
   /** Quiet threads, then the durable cut, then threads that follow: in this order. */
   async #adopt(history: Manifest['history']): Promise<Extract<Event, { type: 'adopted' }>['result']> {
-    const { directory } = this.#config
     const ends = await this.#quiesce()
     try {
-      const adopted = await this.#pool.run('adoptHistory', { directory, manifest: this.#manifest, ends, history })
-      this.#manifest = adopted.manifest
+      const adopted = await this.#keeper.adopt({ ends, history })
       const cut = adopted.divergentBytes.reduce((a, b) => a + b, 0)
       if (cut > 0) {
-        this.#whole.restart(history.at(-1)?.baseEpoch ?? 0n)
-        this.#publishWhole()
+        this.#held.restart(history.at(-1)?.baseEpoch ?? 0n)
         this.#alarm(
           'warn',
           'HISTORY_DIVERGED',
@@ -243,9 +251,15 @@ export class RunningNode {
     }
   }
 
+  /** A replica's log has brought a newer config. Its manifest may lag: the log itself is asked first at a start. */
+  #learnConfig(): void {
+    const record = this.#held.takeConfig()
+    if (record !== undefined) this.#inPool(this.#keeper.setConfig(record.config))
+  }
+
   #quiesce(): Promise<readonly number[]> {
     return new Promise((resolve) => {
-      const ends = new Array<number>(this.#manifest.channels).fill(-1)
+      const ends = new Array<number>(this.#log.ends.length).fill(-1)
       this.#quiet = (position, channel) => {
         ends[channel] = position
         if (!ends.includes(-1)) resolve(ends)
@@ -257,7 +271,9 @@ export class RunningNode {
   #fromChannel(channel: number, message: FromChannel): void {
     switch (message.type) {
       case 'sessionReady':
-        return this.#sessionReady(message.session)
+        return this.#answers.take(message.session)
+          ? this.#step({ type: 'sessionReady', session: message.session })
+          : undefined
       case 'rowOpen':
         return this.#step({ type: 'rowOpen', row: message.row, session: message.session, channel })
       case 'rowDown': {
@@ -275,8 +291,13 @@ export class RunningNode {
       case 'quiet':
         return this.#quiet?.(message.position, channel)
       case 'seals':
-        this.#whole.add(message.seals)
-        return this.#publishWhole()
+        this.#held.addSeals(message.seals)
+        return this.#learnConfig()
+      case 'configs':
+        this.#held.addConfigs(message.configs)
+        return this.#learnConfig()
+      case 'configStored':
+        return this.#step({ type: 'configDurable', number: message.number })
       case 'recoveryPoint':
         return this.#inPool(
           this.#pool.run('writeRecoveryPoint', { directory: this.#config.directory, point: message.point }),
@@ -284,8 +305,7 @@ export class RunningNode {
       case 'prepare':
         return this.#prepare(channel, message.base)
       case 'drained':
-        this.#drained++
-        return this.#drained === this.#manifest.channels ? this.#step({ type: 'drained' }) : undefined
+        return this.#answers.take('drain') ? this.#step({ type: 'drained' }) : undefined
       case 'listening':
       case 'failed':
         return undefined // channel-threads.ts has taken them
@@ -308,7 +328,7 @@ export class RunningNode {
       directory,
       channel,
       base,
-      bytes: this.#manifest.segmentBytes,
+      bytes: this.#keeper.current.segmentBytes,
       doorbell,
     })
     let failed = true
@@ -322,14 +342,6 @@ export class RunningNode {
           this.#watch.check(failed)
         }),
     )
-  }
-
-  #sessionReady(session: bigint): void {
-    const threads = (this.#readySessions.get(session) ?? Number.NaN) + 1
-    this.#readySessions.set(session, threads)
-    if (threads !== this.#manifest.channels) return
-    this.#readySessions.delete(session)
-    this.#step({ type: 'sessionReady', session })
   }
 
   /** Who connects is told nothing older than what anybody was answered before. */
@@ -353,10 +365,6 @@ export class RunningNode {
       stored: board.shownEpoch(board.stored()),
       propagated: board.shownEpoch(board.propagated()),
     })
-  }
-
-  #publishWhole(): void {
-    Atomics.store(new BigInt64Array(this.#wholeMemory), 0, this.#whole.whole)
   }
 
   #fail(error: Error): void {

@@ -5,6 +5,8 @@ export const ADDRESS_CHARS_LIMIT = 261
 
 const ADDRESS = /^(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9._-]+)):(\d{1,5})$/
 
+export const joinAddress = (host: string, port: number): string => `${host.includes(':') ? `[${host}]` : host}:${port}`
+
 /** Host, without brackets, and port; undefined for a text that is no address. */
 export function splitAddress(address: string): readonly [string, number] | undefined {
   if (address.length > ADDRESS_CHARS_LIMIT) return undefined

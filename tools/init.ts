@@ -92,7 +92,7 @@ function init(directory: string, options: Options): void {
   })
 }
 
-function explain(directory: string, { role, clusterId, channels, members }: Manifest): void {
+function explain(directory: string, { role, clusterId, channels, config: { members } }: Manifest): void {
   const { bold, dim } = coloursOf(process.stdout)
   printLine(`Created a ${bold(role)} in ${resolve(directory)}`)
   printLine(`cluster id  ${bold(clusterId)}`)

@@ -11,7 +11,7 @@ import { CHANNEL_COUNT_LIMIT, KIB, MIB } from '../protocol/limits.ts'
 import { NodeDisk } from '../wal/node-disk.ts'
 import { newCommand, path, wholeNumber } from './command-line.ts'
 import { ExitCode, exitCodeOf } from './exit-codes.ts'
-import { channelsIn } from './frame-text.ts'
+import { channelsIn, memberText } from './frame-text.ts'
 import { type ListResult, listFrames } from './inspect-frames.ts'
 import { type InspectedChannel, type InspectReport, inspectDirectory } from './inspect-report.ts'
 import { type Colours, coloursOf, errorText, outputRoom, printJson, printLine, say } from './output.ts'
@@ -138,13 +138,13 @@ function jsonReport({ directory, manifest, whole, missing, channels, divergent }
 
 function printReport(report: InspectReport, colours: Colours): void {
   const { manifest, divergent, directory } = report
-  const { role, members, quorum, fence, history } = manifest
+  const { role, config, fence, history } = manifest
   printLine(`${colours.bold(role)} ${directory}`)
   printLine(`cluster     ${manifest.clusterId}`)
   printLine(`node        ${manifest.nodeId}`)
   printLine(`channels    ${manifest.channels}, in segments of ${sizeText(manifest.segmentBytes)}`)
-  for (const { row, address } of members) printLine(`replica     ${address} (row ${row})`)
-  if (members.length > 0) printLine(`quorum      ${quorum}`)
+  for (const member of config.members) printLine(`member      ${memberText(member)}`)
+  printLine(`config      number ${config.number}, quorum ${config.quorum}, loosened ${config.loosened} times`)
   printLine(`fence       ${fence === undefined ? 'none' : `term ${fence.number} of node ${fence.nodeId}`}`)
   for (const { term, firstEpoch, baseEpoch, starts } of history) {
     const where = `epochs from ${firstEpoch} on, behind epoch ${baseEpoch}, positions ${starts.join(', ')}`

@@ -14,13 +14,12 @@ import { CHANNEL_COUNT_LIMIT, MIB } from '../protocol/limits.ts'
 import { type Disk, joinPath, readWholeFile } from '../wal/disk.ts'
 import { type Manifest, readManifest } from '../wal/manifest.ts'
 import {
+  decodeRecoveryPoint,
   RECOVERY_POINT_NAME,
-  RECOVERY_POINT_VERSION,
   type RecoveryPoint,
   readRecoveryPoint,
 } from '../wal/recovery-point.ts'
 import { channelDirectory } from '../wal/segments.ts'
-import { decodeSmallRecord } from '../wal/small-record.ts'
 import { checkHistory } from '../wal/term-history.ts'
 import { ChannelWalk } from './channel-walk.ts'
 import { eachDivergentFrame, listDivergent } from './divergent-files.ts'
@@ -265,20 +264,12 @@ class LogCheck {
     const { disk, directory } = this.#options
     const folder = channelDirectory(directory, channel)
     const file = joinPath(folder, RECOVERY_POINT_NAME)
-    const hint = 'recovery does without it and scans longer; the next segment change replaces it'
-    const kind = {
-      kind: 'recovery-point',
-      version: RECOVERY_POINT_VERSION,
-      file,
-      corrupt: 'LOG_DAMAGED',
-      hint,
-    } as const
     let point: RecoveryPoint | undefined
     let exists = false
     this.#attempt(() => {
       exists = disk.exists(file)
       if (!exists) return
-      decodeSmallRecord(readWholeFile(disk, file), kind)
+      decodeRecoveryPoint(readWholeFile(disk, file), file)
       point = readRecoveryPoint(disk, folder, channel, this.#manifest.history)
     })
     return { point, state: point !== undefined ? 'used' : exists ? 'outdated' : 'none' }

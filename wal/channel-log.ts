@@ -9,6 +9,7 @@
  * durable: answers come out of `answer` only, which the board calls with published watermarks.
  */
 import { assert } from '../protocol/assert.ts'
+import { type ConfigRecord, encodeConfig } from '../protocol/cluster-config.ts'
 import { walkBody } from '../protocol/entry.ts'
 import { type ErrorPlace, TravertineError } from '../protocol/errors.ts'
 import {
@@ -65,7 +66,22 @@ interface QueuedSession {
   readonly bytes: number
   readonly majorMax: bigint
   readonly origin: Origin
+  /** Set where the frame is a CONFIG. */
+  readonly record?: ConfigRecord
 }
+
+/** What frames without entries have in the fields of sessions. */
+const EMPTY_HEADER = {
+  flags: 0,
+  entryCount: 0,
+  termTag: 0,
+  position: 0,
+  epoch: 0n,
+  term: 0n,
+  firstMinor: 0n,
+  producerId: 0n,
+  producerSequence: 0,
+} as const
 
 /** Seals whose ends are remembered for acknowledgements. A replica further behind counts as holding nothing new. */
 const SEAL_ENDS_LIMIT = 4096
@@ -138,6 +154,18 @@ export class ChannelLog implements LogPort {
     this.#queuedBytes += bytes
   }
 
+  /** Queues a CONFIG, which is stamped and sealed like a session (WAL-39). `onStored` is called when it is STORED. */
+  acceptConfig(record: ConfigRecord, onStored: () => void): void {
+    const frame = encodeFrame(
+      { ...EMPTY_HEADER, kind: FrameKind.CONFIG },
+      encodeConfig(record),
+      this.#options.headerSeed,
+    )
+    const origin: Origin = { isGone: false, stored: onStored, propagated: () => undefined, rejected: () => undefined }
+    this.#queue.push({ frame, at: 0, bytes: frame.length, majorMax: 0n, origin, record })
+    this.#queuedBytes += frame.length
+  }
+
   // ---- operations on the board: one at a time, the next is begun when the last is through
 
   /** Writes and seals what is queued. Its steps throw CHANNEL_POISONED: the node has to stop. */
@@ -174,16 +202,11 @@ export class ChannelLog implements LogPort {
     writer.append(
       encodeFrame(
         {
+          ...EMPTY_HEADER,
           kind: FrameKind.MARK,
-          flags: 0,
-          entryCount: 0,
           termTag: term.tag,
-          position: writer.appendedPosition,
-          epoch: 0n,
           term: term.number,
-          firstMinor: 0n,
-          producerId: 0n,
-          producerSequence: 0,
+          position: writer.appendedPosition,
         },
         mark,
         headerSeed,
@@ -216,8 +239,10 @@ export class ChannelLog implements LogPort {
         this.#rejectVersion(session, layer)
         continue
       }
-      stamp.apply(session.frame, session.at, position, this.#minorCounter)
-      this.#minorCounter += session.frame.readUInt32LE(session.at + HeaderOffset.entryCount)
+      const entryCount = session.frame.readUInt32LE(session.at + HeaderOffset.entryCount)
+      stamp.apply(session.frame, session.at, position, entryCount === 0 ? 0 : this.#minorCounter)
+      this.#minorCounter += entryCount
+      if (session.record !== undefined) writer.noteConfig({ position, config: session.record.config })
       position += session.bytes
       writer.appendSlice(session.frame, session.at, session.bytes)
       this.#notePending(layer, session)
@@ -238,18 +263,7 @@ export class ChannelLog implements LogPort {
     })
     writer.append(
       encodeFrame(
-        {
-          kind: FrameKind.SEAL,
-          flags: 0,
-          entryCount: 0,
-          termTag: term.tag,
-          position,
-          epoch: layer,
-          term: term.number,
-          firstMinor: 0n,
-          producerId: 0n,
-          producerSequence: 0,
-        },
+        { ...EMPTY_HEADER, kind: FrameKind.SEAL, epoch: layer, termTag: term.tag, term: term.number, position },
         body,
         headerSeed,
       ),
@@ -307,7 +321,8 @@ export class ChannelLog implements LogPort {
     }
     const pending = { layer, origin: session.origin, lastSequence: sequence }
     this.#unstored.push(pending)
-    if (policyIsSatisfiable(this.#options.board.policy())) this.#unpropagated.push(pending)
+    if (session.record === undefined && policyIsSatisfiable(this.#options.board.policy()))
+      this.#unpropagated.push(pending)
   }
 
   #rejectVersion(session: QueuedSession, layer: bigint): void {

@@ -12,7 +12,7 @@ import { assert } from '../protocol/assert.ts'
 import { asError, TravertineError } from '../protocol/errors.ts'
 import { KIB } from '../protocol/limits.ts'
 import { Deque } from './deque.ts'
-import type { RecoveryPoint } from './recovery-point.ts'
+import type { ConfigPlace, RecoveryPoint } from './recovery-point.ts'
 import type { Segments } from './segments.ts'
 
 export interface ChannelWriterOptions {
@@ -20,6 +20,8 @@ export interface ChannelWriterOptions {
   readonly segments: Segments
   /** Durable end of the log so far. */
   readonly position: number
+  /** CONFIGs below `position` that may be the newest one below a recovery point. */
+  readonly configs?: readonly ConfigPlace[]
   /** Called after a segment change, with a point that is durable. Writing it is not on the commit path. */
   readonly onRecoveryPoint: (point: RecoveryPoint) => void
 }
@@ -51,6 +53,8 @@ export class ChannelWriter {
   #poison: TravertineError | undefined
   readonly #seals = new Deque<SealPlace>()
   #whole = 0n
+  /** The newest one below the last recovery point, and all behind it. */
+  #configs: ConfigPlace[]
   /** Base of the segment that holds the durable end. */
   #base: number
   /** The segment has changed, and no seal of a whole epoch was at hand yet. */
@@ -61,6 +65,7 @@ export class ChannelWriter {
     this.#durable = options.position
     this.#appended = options.position
     this.#base = options.segments.baseAt(options.position)
+    this.#configs = (options.configs ?? []).filter((place) => place.position < options.position)
   }
 
   /** Everything below survived fdatasync. */
@@ -90,6 +95,11 @@ export class ChannelWriter {
     return this.#poison
   }
 
+  /** For the writer that takes over. */
+  get configs(): readonly ConfigPlace[] {
+    return this.#configs
+  }
+
   append(bytes: Buffer): void {
     this.appendSlice(bytes, 0, bytes.length)
   }
@@ -110,6 +120,11 @@ export class ChannelWriter {
   noteSeal(seal: SealPlace): void {
     this.#seals.push(seal)
     if (this.#seals.length > SEALS_KEPT) this.#seals.shift()
+  }
+
+  /** Notes a CONFIG that was appended. */
+  noteConfig(place: ConfigPlace): void {
+    this.#configs.push(place)
   }
 
   /** Notes an epoch that is whole and durable on this node: on a master STORED, on a replica what it holds itself. */
@@ -172,6 +187,13 @@ export class ChannelWriter {
     const seal = this.#seals.findLast((s) => s.epoch <= this.#whole && s.end <= this.#durable)
     if (seal === undefined) return
     this.#pointDue = false
+    this.#configs = this.#configs.slice(
+      Math.max(
+        0,
+        this.#configs.findLastIndex((c) => c.position < seal.position),
+      ),
+    )
+    const newest = this.#configs[0]
     onRecoveryPoint({
       channel,
       position: seal.end,
@@ -180,6 +202,7 @@ export class ChannelWriter {
       term: seal.term,
       termTag: seal.termTag,
       sealPosition: seal.position,
+      config: newest !== undefined && newest.position < seal.position ? newest : undefined,
     })
   }
 }

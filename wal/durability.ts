@@ -5,6 +5,7 @@
  * degrades by itself: only a recorded change of the policy can make the set smaller (DESIGN 5).
  */
 import { assert } from '../protocol/assert.ts'
+import type { ClusterConfig } from '../protocol/cluster-config.ts'
 import { REPLICA_COUNT_LIMIT } from '../protocol/limits.ts'
 
 export interface Policy {
@@ -13,6 +14,11 @@ export interface Policy {
   /** Least size of the in-sync set. */
   readonly quorum: number
 }
+
+export const policyOf = ({ members, quorum }: ClusterConfig): Policy => ({
+  inSync: members.filter((member) => member.inSync).map((member) => member.row),
+  quorum,
+})
 
 /**
  * A policy as one small number, so that every thread reads it in one atomic step, and looks at it without making bigints

@@ -5,13 +5,13 @@
  * Its last replacement at the start of a mastership *is* the cut of the log on all channels at once (DESIGN 4b, step 6).
  * It never authorises deleting data it does not know.
  */
+import { type ClusterConfig, faultOfConfig } from '../protocol/cluster-config.ts'
 import { TravertineError } from '../protocol/errors.ts'
 import {
   byteOffset,
   type ClusterId,
   clusterId,
   epoch,
-  isUuid,
   type NodeId,
   nodeId,
   type Term,
@@ -19,6 +19,7 @@ import {
 } from '../protocol/ids.ts'
 import { CHANNEL_COUNT_LIMIT, REPLICA_COUNT_LIMIT, SEGMENT_BYTES_LIMIT, SEGMENT_BYTES_MIN } from '../protocol/limits.ts'
 import { type Disk, joinPath, readWholeFile, replaceFile } from './disk.ts'
+import { RecordFields } from './record-fields.ts'
 import { decodeSmallRecord, encodeSmallRecord, type SmallRecordKind } from './small-record.ts'
 import type { Mastership, TermHistory } from './term-history.ts'
 
@@ -27,22 +28,14 @@ const MANIFEST_VERSION = 1
 
 export type Role = 'master' | 'replica'
 
-/** A replica that the master streams to, and its row on the board. */
-export interface Member {
-  readonly row: number
-  /** host:port of its control channel. */
-  readonly address: string
-}
-
 export interface Manifest {
   readonly clusterId: ClusterId
   readonly nodeId: NodeId
   readonly role: Role
   readonly channels: number
   readonly segmentBytes: number
-  /** All members count for PROPAGATED, and there must be at least `quorum` of them. */
-  readonly members: readonly Member[]
-  readonly quorum: number
+  /** Members, in-sync set and policy, as this node knows them. A newer CONFIG in its log goes before it (WAL-78). */
+  readonly config: ClusterConfig
   readonly history: TermHistory
   /** Highest term this node has promised: lower ones are refused, even if it never wrote in it. */
   readonly fence: Term | undefined
@@ -86,7 +79,7 @@ export function decodeManifest(bytes: Buffer, file: string): Manifest {
     corrupt: 'MANIFEST_CORRUPT',
     hint: 'restore the manifest from a copy, or replace this node by a new replica',
   }
-  const fields = new Fields(decodeSmallRecord(bytes, kind), kind)
+  const fields = new RecordFields(decodeSmallRecord(bytes, kind), kind)
   const channels = fields.count('channels', 1, CHANNEL_COUNT_LIMIT)
   return {
     clusterId: clusterId(fields.uuid('clusterId')),
@@ -94,16 +87,31 @@ export function decodeManifest(bytes: Buffer, file: string): Manifest {
     role: fields.oneOf('role', ['master', 'replica']),
     channels,
     segmentBytes: fields.count('segmentBytes', SEGMENT_BYTES_MIN, SEGMENT_BYTES_LIMIT),
-    members: fields
-      .list('members')
-      .map((m) => ({ row: m.count('row', 1, REPLICA_COUNT_LIMIT), address: m.text('address') })),
-    quorum: fields.count('quorum', 0, REPLICA_COUNT_LIMIT),
+    config: readConfig(fields.child('config')),
     history: fields.list('history').map((m) => readMastership(m, channels)),
     fence: fields.has('fence') ? readTerm(fields.child('fence')) : undefined,
   }
 }
 
-function readMastership(fields: Fields, channels: number): Mastership {
+/** Also in recovery points. */
+export function readConfig(fields: RecordFields): ClusterConfig {
+  const config: ClusterConfig = {
+    number: fields.count('number', 0, Number.MAX_SAFE_INTEGER),
+    loosened: fields.count('loosened', 0, Number.MAX_SAFE_INTEGER),
+    formatLevel: fields.count('formatLevel', 1, 0xffff_ffff),
+    quorum: fields.count('quorum', 0, REPLICA_COUNT_LIMIT),
+    members: fields.list('members').map((m) => ({
+      row: m.count('row', 1, REPLICA_COUNT_LIMIT),
+      address: m.text('address'),
+      inSync: m.flag('inSync'),
+      via: m.count('via', 0, REPLICA_COUNT_LIMIT),
+    })),
+  }
+  const fault = faultOfConfig(config)
+  return fault === undefined ? config : fields.wrong('members', `a sound config, not ${fault}`)
+}
+
+function readMastership(fields: RecordFields, channels: number): Mastership {
   const starts = fields.counts('starts', channels)
   return {
     term: readTerm(fields.child('term')),
@@ -113,79 +121,10 @@ function readMastership(fields: Fields, channels: number): Mastership {
   }
 }
 
-function readTerm(fields: Fields): Term {
+function readTerm(fields: RecordFields): Term {
   return {
     number: termNumber(fields.u64('number')),
     nodeId: nodeId(fields.uuid('nodeId')),
     tag: fields.count('tag', 1, 0xffff_ffff),
-  }
-}
-
-/** Reads typed fields of a record whose CRC is right: a wrong field is a broken program's, and still no crash of ours. */
-class Fields {
-  readonly #value: Readonly<Record<string, unknown>>
-  readonly #kind: SmallRecordKind
-
-  constructor(value: Readonly<Record<string, unknown>>, kind: SmallRecordKind) {
-    this.#value = value
-    this.#kind = kind
-  }
-
-  has(name: string): boolean {
-    return this.#value[name] !== undefined && this.#value[name] !== null
-  }
-
-  uuid(name: string): string {
-    const value = this.text(name)
-    return isUuid(value) ? value : this.#wrong(name, 'a UUID')
-  }
-
-  text(name: string): string {
-    const value = this.#value[name]
-    return typeof value === 'string' && value.length > 0 ? value : this.#wrong(name, 'a text')
-  }
-
-  oneOf<T extends string>(name: string, allowed: readonly T[]): T {
-    const value = this.text(name)
-    return allowed.find((one) => one === value) ?? this.#wrong(name, `one of ${allowed.join(', ')}`)
-  }
-
-  count(name: string, min: number, max: number): number {
-    const value = this.#value[name]
-    if (typeof value === 'number' && Number.isSafeInteger(value) && value >= min && value <= max) return value
-    return this.#wrong(name, `a whole number from ${min} to ${max}`)
-  }
-
-  u64(name: string): bigint {
-    const value = this.#value[name]
-    if (typeof value === 'string' && /^\d{1,20}$/.test(value) && BigInt(value) < 1n << 64n) return BigInt(value)
-    return this.#wrong(name, 'a u64 as decimal text')
-  }
-
-  counts(name: string, length: number): number[] {
-    const value = this.#value[name]
-    const good =
-      Array.isArray(value) && value.length === length && value.every((v) => Number.isSafeInteger(v) && v >= 0)
-    return good ? value : this.#wrong(name, `${length} positions`)
-  }
-
-  child(name: string): Fields {
-    const value = this.#value[name]
-    if (typeof value !== 'object' || value === null) return this.#wrong(name, 'an object')
-    return new Fields(value as Record<string, unknown>, this.#kind) // an object, just checked
-  }
-
-  list(name: string): Fields[] {
-    const value = this.#value[name]
-    if (!Array.isArray(value)) return this.#wrong(name, 'a list')
-    return value.map((_, i) => new Fields({ ...value }, this.#kind).child(String(i)))
-  }
-
-  #wrong(name: string, expected: string): never {
-    throw new TravertineError(
-      this.#kind.corrupt,
-      `Cannot read the ${this.#kind.kind}: found ${JSON.stringify(this.#value[name]) ?? 'nothing'} as ${name}, expected ${expected}`,
-      { where: { file: this.#kind.file, key: name }, hint: this.#kind.hint },
-    )
   }
 }

@@ -13,6 +13,7 @@
  * Before step 6 every step can be repeated after a crash; after it older frames beyond the starts are invalid by term.
  * Nothing is appended before it.
  */
+import type { ClusterConfig } from '../protocol/cluster-config.ts'
 import { TravertineError } from '../protocol/errors.ts'
 import { byteOffset, epoch, type Term, termNumber } from '../protocol/ids.ts'
 import { MIB } from '../protocol/limits.ts'
@@ -67,7 +68,8 @@ export function startMastership(options: StartOptions): StartResult {
     baseEpoch: epoch(whole.lastWhole),
     starts: starts.map(byteOffset),
   }
-  const manifest: Manifest = { ...fenced, history: [...options.manifest.history, mastership] }
+  const config = configOfScans(options.manifest, scans, whole.lastWhole)
+  const manifest: Manifest = { ...fenced, config, history: [...options.manifest.history, mastership] }
   writeManifest(disk, directory, manifest) // 6
   return { manifest, mastership, divergentBytes }
 }
@@ -80,6 +82,19 @@ export function wholeOfScans(manifest: Pick<Manifest, 'history'>, scans: readonl
     heldThrough: scans.map((scan) => scan.heldThrough),
     seals: scans.flatMap((scan) => scan.seals),
   })
+}
+
+/**
+ * The config that holds for a log: the newest CONFIG in a whole epoch, or the manifest's if that is newer. A master writes
+ * its manifest only after the CONFIG is STORED, a replica hears of a config before its log has come so far (WAL-78).
+ */
+export function configOfScans(
+  { config }: Pick<Manifest, 'config'>,
+  scans: readonly ChannelScan[],
+  whole: bigint,
+): ClusterConfig {
+  const newest = scans[0]?.configs.findLast((found) => found.epoch <= whole)?.config
+  return newest !== undefined && newest.number > config.number ? newest : config
 }
 
 /**

@@ -9,13 +9,14 @@
  * position; nothing is cut. Seals that came from another master prove what that master's disk held, not ours, so a
  * replica's end is never damage by their word.
  */
+import { decodeConfig } from '../protocol/cluster-config.ts'
 import { type ErrorPlace, TravertineError } from '../protocol/errors.ts'
 import { FRAME_HEADER_BYTES, FrameKind, headerSeed } from '../protocol/frame.ts'
 import { type ClusterId, channelId } from '../protocol/ids.ts'
 import { decodeMark, decodeSeal } from '../protocol/seal.ts'
 import type { Disk } from './disk.ts'
 import { findLater, type ScannedFrame, type ScanOptions, scanFrames } from './frame-scan.ts'
-import { readRecoveryPoint } from './recovery-point.ts'
+import { type ConfigPlace, type RecoveryPoint, readRecoveryPoint } from './recovery-point.ts'
 import { channelDirectory, Segments } from './segments.ts'
 import { mastershipAt, type TermHistory } from './term-history.ts'
 import type { FoundSeal } from './whole-epoch.ts'
@@ -24,6 +25,11 @@ import type { FoundSeal } from './whole-epoch.ts'
 export interface PlacedSeal extends FoundSeal {
   /** End of the seal and of the MARKs that follow it directly. */
   readonly end: number
+}
+
+/** A CONFIG, and the epoch that it belongs to. */
+export interface FoundConfig extends ConfigPlace {
+  readonly epoch: bigint
 }
 
 export interface ChannelScan {
@@ -35,6 +41,8 @@ export interface ChannelScan {
   readonly tail: 'clean' | 'torn-tail'
   /** Ascending by epoch. */
   readonly seals: readonly PlacedSeal[]
+  /** By ascending numbers; the first one may be from the recovery point. Only channel 0 has any. */
+  readonly configs: readonly FoundConfig[]
   /** Last epoch sealed below `from`; from the recovery point. */
   readonly heldThrough: bigint
   /** An epoch known whole, from the recovery point. */
@@ -75,7 +83,7 @@ export function recoverChannel(options: RecoverOptions): ChannelScan {
       history,
       from,
     }
-    const collector = new Collector(options, point?.stored ?? 0n, Math.max(from, ownStart(options)))
+    const collector = new Collector(options, point, Math.max(from, ownStart(options)))
     const end = scanFrames(scan, (frame) => collector.visit(frame))
     if (end.tail === 'torn-tail') findLater({ ...scan, from: end.end }, (frame) => collector.visitLater(frame))
     const reached = Math.min(end.end, segments.capacityEnd()) // files may be gone that a recovery point speaks of
@@ -87,6 +95,7 @@ export function recoverChannel(options: RecoverOptions): ChannelScan {
       end: end.end,
       tail: end.tail,
       seals: collector.seals,
+      configs: collector.configs,
       heldThrough: point?.epoch ?? 0n,
       anchor: point?.stored ?? 0n,
       highestEpoch: collector.highestEpoch,
@@ -106,14 +115,16 @@ function ownStart({ history, nodeId, channel }: RecoverOptions): number {
 class Collector {
   readonly #options: RecoverOptions
   readonly seals: PlacedSeal[] = []
+  readonly configs: FoundConfig[] = []
   highestEpoch: bigint
   storedByOwn: bigint
   provenPosition: number
   #afterSealAt = -1
 
-  constructor(options: RecoverOptions, stored: bigint, from: number) {
+  constructor(options: RecoverOptions, point: RecoveryPoint | undefined, from: number) {
     this.#options = options
-    this.highestEpoch = stored
+    this.highestEpoch = point?.stored ?? 0n
+    if (point?.config !== undefined) this.configs.push({ ...point.config, epoch: point.epoch })
     this.storedByOwn = 0n
     this.provenPosition = from
   }
@@ -143,6 +154,8 @@ class Collector {
         this.seals[this.seals.length - 1] = { ...last, end }
         this.#afterSealAt = end
       }
+    } else if (header.kind === FrameKind.CONFIG) {
+      this.configs.push({ position, epoch: header.epoch, config: decodeConfig(body, where).config })
     }
   }
 

@@ -5,14 +5,22 @@
  * seal whose epoch was known STORED, so nothing below it can ever be cut by this log's own mastership. It is a hint:
  * a missing, damaged or outdated one costs a longer scan and nothing else, so `readRecoveryPoint` never throws on it.
  */
+import type { ClusterConfig } from '../protocol/cluster-config.ts'
 import { TravertineError } from '../protocol/errors.ts'
-import type { Disk } from './disk.ts'
-import { joinPath, readWholeFile, replaceFile } from './disk.ts'
-import { decodeSmallRecord, encodeSmallRecord } from './small-record.ts'
+import { type Disk, joinPath, readWholeFile, replaceFile } from './disk.ts'
+import { readConfig } from './manifest.ts'
+import { RecordFields } from './record-fields.ts'
+import { decodeSmallRecord, encodeSmallRecord, type SmallRecordKind } from './small-record.ts'
 import { type TermHistory, termMayStandAt } from './term-history.ts'
 
 export const RECOVERY_POINT_NAME = 'recovery.point'
-export const RECOVERY_POINT_VERSION = 1
+const RECOVERY_POINT_VERSION = 1
+
+/** A CONFIG in a log. */
+export interface ConfigPlace {
+  readonly position: number
+  readonly config: ClusterConfig
+}
 
 export interface RecoveryPoint {
   readonly channel: number
@@ -26,6 +34,8 @@ export interface RecoveryPoint {
   readonly term: bigint
   readonly termTag: number
   readonly sealPosition: number
+  /** The newest CONFIG below `position`; undefined where there is none. Only channel 0 has any. */
+  readonly config?: ConfigPlace | undefined
 }
 
 export function writeRecoveryPoint(disk: Disk, channelDirectory: string, point: RecoveryPoint): void {
@@ -46,21 +56,14 @@ export function readRecoveryPoint(
 ): RecoveryPoint | undefined {
   const file = joinPath(channelDirectory, RECOVERY_POINT_NAME)
   if (!disk.exists(file)) return undefined
-  let value: Readonly<Record<string, unknown>>
+  let point: RecoveryPoint
   try {
-    value = decodeSmallRecord(readWholeFile(disk, file), {
-      kind: 'recovery-point',
-      version: RECOVERY_POINT_VERSION,
-      file,
-      corrupt: 'LOG_DAMAGED',
-      hint: '',
-    })
+    point = decodeRecoveryPoint(readWholeFile(disk, file), file)
   } catch (error) {
     if (error instanceof TravertineError && error.code !== 'DISK_FAILED') return undefined // a hint: scan from the start
     throw error
   }
-  const point = pointOf(value)
-  if (point === undefined || point.channel !== channel) return undefined
+  if (point.channel !== channel) return undefined
   return termMayStandAt(history, { ...point, position: point.sealPosition }) ? point : undefined
 }
 
@@ -77,20 +80,30 @@ export function readingStart(
   return point !== undefined && point.epoch < epoch ? point.position : 0
 }
 
-/** A CRC proves that nothing was damaged, not that a sound program wrote it: a field that is wrong makes it no hint. */
-function pointOf(value: Readonly<Record<string, unknown>>): RecoveryPoint | undefined {
-  const numbers = ['channel', 'position', 'termTag', 'sealPosition'].every((name) => isCount(value[name]))
-  const epochs = ['epoch', 'stored', 'term'].every((name) => /^\d{1,20}$/.test(String(value[name])))
-  if (!numbers || !epochs) return undefined
+/** @throws LOG_DAMAGED, FORMAT_UNSUPPORTED */
+export function decodeRecoveryPoint(bytes: Buffer, file: string): RecoveryPoint {
+  const kind: SmallRecordKind = {
+    kind: 'recovery-point',
+    version: RECOVERY_POINT_VERSION,
+    file,
+    corrupt: 'LOG_DAMAGED',
+    hint: 'recovery does without it and scans longer; the next segment change replaces it',
+  }
+  const fields = new RecordFields(decodeSmallRecord(bytes, kind), kind)
+  const count = (name: string): number => fields.count(name, 0, Number.MAX_SAFE_INTEGER)
   return {
-    channel: Number(value['channel']),
-    position: Number(value['position']),
-    epoch: BigInt(String(value['epoch'])),
-    stored: BigInt(String(value['stored'])),
-    term: BigInt(String(value['term'])),
-    termTag: Number(value['termTag']),
-    sealPosition: Number(value['sealPosition']),
+    channel: count('channel'),
+    position: count('position'),
+    epoch: fields.u64('epoch'),
+    stored: fields.u64('stored'),
+    term: fields.u64('term'),
+    termTag: count('termTag'),
+    sealPosition: count('sealPosition'),
+    config: fields.has('config') ? readConfigPlace(fields.child('config')) : undefined,
   }
 }
 
-const isCount = (v: unknown): boolean => typeof v === 'number' && Number.isSafeInteger(v) && v >= 0
+function readConfigPlace(fields: RecordFields): ConfigPlace {
+  const position = fields.count('position', 0, Number.MAX_SAFE_INTEGER)
+  return { position, config: readConfig(fields.child('config')) }
+}

@@ -5,6 +5,7 @@
  * history gives for that place. Anything else ends the replication session; it never crashes the node, and it never
  * cuts the log: only adopting a new history does that (adopt-history.ts).
  */
+import { type ConfigRecord, decodeConfig } from '../protocol/cluster-config.ts'
 import { type ErrorPlace, TravertineError } from '../protocol/errors.ts'
 import { decodeHeader, FRAME_HEADER_BYTES, FrameKind, HeaderOffset, readU64Number } from '../protocol/frame.ts'
 import { decodeSeal } from '../protocol/seal.ts'
@@ -20,11 +21,20 @@ export interface ReplicaLogOptions {
   readonly whole: () => bigint
 }
 
+/** A CONFIG that this replica holds. It counts once its epoch is whole here. */
+export interface ReceivedConfig {
+  readonly epoch: bigint
+  readonly record: ConfigRecord
+}
+
 export class ReplicaLog {
   readonly #options: ReplicaLogOptions
   /** Seals appended and not yet durable. */
   #appendedSeals: FoundSeal[] = []
   #durableSeals: FoundSeal[] = []
+  /** The same for CONFIGs: bodies, and the epochs that they belong to. */
+  #appendedConfigs: ReceivedConfig[] = []
+  #durableConfigs: ReceivedConfig[] = []
   /** Term of the mastership that owns the positions below `#ownedTo`; looked up again beyond. */
   #ownerTerm = 0
   #ownerTag = 0
@@ -62,7 +72,9 @@ export class ReplicaLog {
       )
     }
     this.#checkTerm(buffer, at, position, where)
-    if (buffer[at + HeaderOffset.kind] === FrameKind.SEAL) this.#noteSeal(buffer, at, bytes, where)
+    const kind = buffer[at + HeaderOffset.kind]
+    if (kind === FrameKind.SEAL) this.#noteSeal(buffer, at, bytes, where)
+    else if (kind === FrameKind.CONFIG) this.#noteConfig(buffer, at, bytes, where)
     writer.appendSlice(buffer, at, bytes)
   }
 
@@ -72,6 +84,8 @@ export class ReplicaLog {
     this.#options.writer.writeAndSync()
     for (const seal of this.#appendedSeals) this.#durableSeals.push(seal)
     this.#appendedSeals = []
+    this.#durableConfigs.push(...this.#appendedConfigs)
+    this.#appendedConfigs = []
   }
 
   /** Nothing has come for a while. */
@@ -84,6 +98,13 @@ export class ReplicaLog {
     const seals = this.#durableSeals
     this.#durableSeals = []
     return seals
+  }
+
+  /** CONFIGs that became durable since the last call. */
+  takeDurableConfigs(): ReceivedConfig[] {
+    const configs = this.#durableConfigs
+    this.#durableConfigs = []
+    return configs
   }
 
   /** One lookup per mastership, not per frame: positions ascend, and so do the masterships that own them. */
@@ -111,5 +132,12 @@ export class ReplicaLog {
     const seal = decodeSeal(buffer.subarray(at + FRAME_HEADER_BYTES, at + bytes), where)
     writer.noteSeal({ epoch, position, end: position + bytes, term, termTag })
     this.#appendedSeals.push({ channel, epoch, term, prev: seal.prev, participants: seal.participants })
+  }
+
+  #noteConfig(buffer: Buffer, at: number, bytes: number, where: ErrorPlace): void {
+    const { epoch, position } = decodeHeader(buffer, at)
+    const record = decodeConfig(buffer.subarray(at + FRAME_HEADER_BYTES, at + bytes), where)
+    this.#options.writer.noteConfig({ position, config: record.config })
+    this.#appendedConfigs.push({ epoch, record })
   }
 }

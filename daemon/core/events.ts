@@ -40,6 +40,8 @@ export type Event =
   | { readonly type: 'readerFailed'; readonly session: bigint; readonly error: TravertineError }
   /** The replica's channel threads are quiet, and the history with its cut is durable; or why not. */
   | { readonly type: 'adopted'; readonly connection: ConnectionId; readonly result: AdoptedHistory | TravertineError }
+  /** The CONFIG of this number is STORED, and the manifest knows it. The first one of a mastership begins it. */
+  | { readonly type: 'configDurable'; readonly number: number }
   | { readonly type: 'watermarks'; readonly closed: bigint; readonly stored: bigint; readonly propagated: bigint }
   | { readonly type: 'ends'; readonly ends: readonly number[] }
   | { readonly type: 'tick' }

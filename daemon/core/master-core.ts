@@ -4,10 +4,10 @@
  * The commit path does not run through here: the core only says who may open log connections and which rows are up.
  */
 
+import type { ClusterConfig } from '../../protocol/cluster-config.ts'
 import type { Message } from '../../protocol/control-message.ts'
 import { TravertineError, toWireError } from '../../protocol/errors.ts'
 import { DRAIN_MS_MAX } from '../../protocol/limits.ts'
-import type { Member } from '../../wal/manifest.ts'
 import type { TermHistory } from '../../wal/term-history.ts'
 import { ClientSessions, type Watermarks } from './client-sessions.ts'
 import { committedEpoch } from './committed-epoch.ts'
@@ -21,7 +21,7 @@ import { ReplicationSession } from './replication-session.ts'
 export interface MasterOptions {
   readonly facts: MasterFacts
   readonly history: TermHistory
-  readonly members: readonly Member[]
+  readonly config: ClusterConfig
   /** Ends of the log per channel when the mastership started. */
   readonly ends: readonly number[]
 }
@@ -34,20 +34,22 @@ export class MasterCore implements Core {
   readonly #replicas: readonly ReplicationSession[]
   #ends: readonly number[]
   #sessions = 0n
+  /** Client sessions that are ready and wait for the first CONFIG to be STORED; undefined once it is (WAL-39). */
+  #early: bigint[] | undefined = []
   #stopAt: number | undefined
   #stopped = false
 
   constructor(options: MasterOptions) {
     this.#ends = options.ends
-    this.#clients = new ClientSessions(options.facts, this.#watermarks, () => options.members.length)
+    this.#clients = new ClientSessions(options.facts, this.#watermarks, () => countInSync(options.config))
     const committed = (): bigint | undefined =>
       committedEpoch({
         watermarks: this.#watermarks,
-        replicas: options.members.length,
+        replicas: countInSync(options.config),
         baseEpoch: options.history.at(-1)?.baseEpoch ?? 0n,
       })
     this.#readers = new ReaderSessions({ facts: options.facts, history: () => options.history, committed })
-    this.#replicas = options.members.map(
+    this.#replicas = options.config.members.map(
       (member) =>
         new ReplicationSession({
           facts: options.facts,
@@ -79,13 +81,15 @@ export class MasterCore implements Core {
       case 'closed':
         return this.#closed(now, event.connection, event.error)
       case 'sessionReady':
-        return [...this.#clients.ready(event.session), ...this.#readers.ready(event.session)]
+        return this.#ready(event.session)
       case 'readerFailed':
         return this.#readers.failed(event.session, event.error)
       case 'rowOpen':
         return this.#replica(event.row).rowOpen(event.session, event.channel)
       case 'rowDown':
         return this.#replica(event.row).rowDown(now, event.session, event.channel, event.error)
+      case 'configDurable':
+        return this.#begin()
       case 'watermarks':
         this.#watermarks.closed = event.closed
         this.#watermarks.stored = event.stored
@@ -105,6 +109,20 @@ export class MasterCore implements Core {
       case 'adopted':
         return [] // a replica's event
     }
+  }
+
+  #ready(session: bigint): Effect[] {
+    if (this.#early !== undefined) {
+      this.#early.push(session)
+      return []
+    }
+    return [...this.#clients.ready(session), ...this.#readers.ready(session)]
+  }
+
+  #begin(): Effect[] {
+    const early = this.#early ?? []
+    this.#early = undefined
+    return early.flatMap((session) => this.#ready(session))
   }
 
   /** For `status`: replicas and why one is not streaming. */
@@ -233,5 +251,7 @@ export function silence(handshake: boolean): TravertineError {
     ? new TravertineError('HANDSHAKE_TIMEOUT', 'Cannot keep a connection: it has not begun a session in time')
     : new TravertineError('CONNECTION_LOST', 'Cannot keep a session: the peer has been silent for too long')
 }
+
+const countInSync = ({ members }: ClusterConfig): number => members.filter((member) => member.inSync).length
 
 const hostOf = (peer: string): string => peer.slice(0, peer.lastIndexOf(':'))

@@ -110,6 +110,7 @@ export class ReplicaCore implements Core {
       case 'dialFailed':
       case 'rowOpen':
       case 'rowDown':
+      case 'configDurable':
       case 'watermarks':
       case 'ends':
         return [] // a master's events

@@ -8,11 +8,11 @@
  * `closing` ends only when every channel thread has stored UNKNOWN for the row: a row must never mix two lives of a
  * replica (DESIGN 4, "row up"). Reconnect waits double from RECONNECT_MS_MIN up to RECONNECT_MS_MAX; there is no last try.
  */
+import type { Member } from '../../protocol/cluster-config.ts'
 import type { Message } from '../../protocol/control-message.ts'
 import { PROTOCOL_VERSION_MAX, PROTOCOL_VERSION_MIN } from '../../protocol/control-message.ts'
 import { fromWireError, TravertineError } from '../../protocol/errors.ts'
 import { HEARTBEAT_INTERVAL_MS, RECONNECT_MS_MAX, RECONNECT_MS_MIN } from '../../protocol/limits.ts'
-import type { Member } from '../../wal/manifest.ts'
 import type { TermHistory } from '../../wal/term-history.ts'
 import type { ConnectionId, Effect } from './events.ts'
 import { checkChannels, type MasterFacts, unexpected } from './node-facts.ts'

@@ -7,6 +7,7 @@
  * in during fdatasync is then told in the same write. While the thread is in fdatasync the next batch collects in the kernel: the previous flush *is* the
  * timer. Nobody is answered before what the answer promises is durable; see channel-log.ts.
  */
+import type { ConfigRecord } from '../../protocol/cluster-config.ts'
 import type { Connection } from '../../protocol/connection.ts'
 import { encodeMessage, type Message } from '../../protocol/control-message.ts'
 import { TravertineError } from '../../protocol/errors.ts'
@@ -156,6 +157,12 @@ export class MasterChannel implements Downstream {
     this.#sendReplies()
     if (this.#log.wantsFlush) this.#scheduleFlush()
     this.#checkDrained()
+  }
+
+  writeConfig(record: ConfigRecord, onStored: () => void): void {
+    if (this.#poisoned) return
+    this.#log.acceptConfig(record, onStored)
+    this.#scheduleFlush()
   }
 
   setDiskLow(low: boolean): void {

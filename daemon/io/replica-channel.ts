@@ -12,7 +12,7 @@ import { FrameReader } from '../../protocol/frame-reader.ts'
 import { encodeErrorReply, encodeReply, ReplyType } from '../../protocol/log-reply.ts'
 import type { World } from '../../protocol/world.ts'
 import type { ChannelWriter } from '../../wal/channel-writer.ts'
-import { ReplicaLog } from '../../wal/replica-log.ts'
+import { type ReceivedConfig, ReplicaLog } from '../../wal/replica-log.ts'
 import type { Segments } from '../../wal/segments.ts'
 import { latestTerm, type TermHistory } from '../../wal/term-history.ts'
 import type { FoundSeal } from '../../wal/whole-epoch.ts'
@@ -38,6 +38,8 @@ export interface ReplicaChannelOptions {
   readonly onReaderFailed: (session: bigint, error: TravertineError) => void
   readonly whole: () => bigint
   readonly onSeals: (seals: FoundSeal[]) => void
+  /** CONFIGs that became durable; called before the seals of their epochs are told. */
+  readonly onConfigs: (configs: ReceivedConfig[]) => void
   readonly onPoison: (error: TravertineError) => void
 }
 
@@ -89,6 +91,7 @@ export class ReplicaChannel {
     this.registry.forgetAll('replication')
     this.#endLink()
     this.#flush()
+    this.#reportSeals() // the next log begins without them
     return this.#log.durablePosition
   }
 
@@ -100,8 +103,6 @@ export class ReplicaChannel {
   stop(): void {
     this.quiesce()
     this.#quietWatch.stop()
-    this.#sealTimer?.cancel()
-    this.#reportSeals()
     this.#readers.close()
     this.#listener.close()
   }
@@ -159,6 +160,8 @@ export class ReplicaChannel {
     this.#link?.connection.write(encodeReply(ReplyType.DURABLE, this.#log.receivedPosition, this.#log.durablePosition))
     this.#quietWatch.touch()
     this.#readers.pump()
+    const configs = this.#log.takeDurableConfigs()
+    if (configs.length > 0) this.#options.onConfigs(configs)
     this.#sealTimer ??= this.#options.world.clock.after(SEALS_REPORT_MS, () => this.#reportSeals())
   }
 
@@ -176,6 +179,7 @@ export class ReplicaChannel {
   }
 
   #reportSeals(): void {
+    this.#sealTimer?.cancel()
     this.#sealTimer = undefined
     const seals = this.#log.takeDurableSeals()
     if (seals.length > 0) this.#options.onSeals(seals)

@@ -50,6 +50,7 @@ export class ChannelActor {
   readonly #replica: ReplicaChannel | undefined
   readonly #channel: Channel
   #segments: Segments | undefined
+  #writer: ChannelWriter | undefined
   #drainedSaid = false
 
   constructor(start: ChannelStart, doors: ChannelDoors) {
@@ -87,6 +88,10 @@ export class ChannelActor {
         return this.#master?.openRow(message.row, message.session, message)
       case 'closeRow':
         return this.#master?.closeRow(message.row, message.session)
+      case 'config': {
+        const { number } = message.record.config
+        return this.#master?.writeConfig(message.record, () => this.#doors.say({ type: 'configStored', number }))
+      }
       case 'quiesce':
         return this.#doors.say({ type: 'quiet', position: this.#replica?.quiesce() ?? 0 })
       case 'follow':
@@ -150,12 +155,13 @@ export class ChannelActor {
       onReaderFailed: this.#onReaderFailed,
       whole: () => Atomics.load(whole, 0),
       onSeals: (seals) => say({ type: 'seals', seals }),
+      onConfigs: (configs) => say({ type: 'configs', configs }),
       onPoison: this.#onPoison,
     })
   }
 
   #openWriter(position: number): ChannelWriter {
-    const { channel, segmentBytes, segmentsAhead: ahead } = this.#start
+    const { channel, configs, segmentBytes, segmentsAhead: ahead } = this.#start
     const { disk, preparer, say } = this.#doors
     this.#segments?.close()
     const segments = new Segments({
@@ -172,8 +178,10 @@ export class ChannelActor {
       channel,
       segments,
       position,
+      configs: this.#writer?.configs ?? configs,
       onRecoveryPoint: (point) => say({ type: 'recoveryPoint', point }),
     })
+    this.#writer = writer
     segments.keepAhead()
     return writer
   }

@@ -5,6 +5,7 @@
 import { asError, TravertineError, toWireError, type WireError } from '../../protocol/errors.ts'
 import { type AdoptOptions, type AdoptResult, adoptHistory } from '../../wal/adopt-history.ts'
 import type { Disk } from '../../wal/disk.ts'
+import { type Manifest, writeManifest } from '../../wal/manifest.ts'
 import { rewriteTail, type StartOptions, type StartResult, startMastership } from '../../wal/mastership.ts'
 import { type ChannelScan, type RecoverOptions, recoverChannel } from '../../wal/recover.ts'
 import { type RecoveryPoint, writeRecoveryPoint } from '../../wal/recovery-point.ts'
@@ -16,6 +17,7 @@ export interface Jobs {
   startMastership: { args: Omit<StartOptions, 'disk'>; result: StartResult }
   /** Makes durable what a replica's scan has found, before it is reported as durable. */
   rewriteTail: { args: { directory: string; scan: ChannelScan }; result: undefined }
+  writeManifest: { args: { directory: string; manifest: Manifest }; result: undefined }
   adoptHistory: { args: Omit<AdoptOptions, 'disk'>; result: AdoptResult }
   prepareSegment: {
     args: { directory: string; channel: number; base: number; bytes: number; doorbell: SharedArrayBuffer }
@@ -50,6 +52,10 @@ const workOn = (disk: Disk): Work => ({
   startMastership: (args) => startMastership({ ...args, disk }),
   rewriteTail: ({ directory, scan }) => {
     rewriteTail(disk, directory, scan)
+    return undefined
+  },
+  writeManifest: ({ directory, manifest }) => {
+    writeManifest(disk, directory, manifest)
     return undefined
   },
   adoptHistory: (args) => adoptHistory({ ...args, disk }),

@@ -4,10 +4,12 @@
  */
 
 import type { MessagePort } from 'node:worker_threads'
+import type { ConfigRecord } from '../../protocol/cluster-config.ts'
 import type { WireError } from '../../protocol/errors.ts'
 import type { ClusterId, NodeId, Term } from '../../protocol/ids.ts'
 import type { BoardHandle } from '../../wal/board.ts'
-import type { RecoveryPoint } from '../../wal/recovery-point.ts'
+import type { ConfigPlace, RecoveryPoint } from '../../wal/recovery-point.ts'
+import type { ReceivedConfig } from '../../wal/replica-log.ts'
 import type { TermHistory } from '../../wal/term-history.ts'
 import type { FoundSeal } from '../../wal/whole-epoch.ts'
 import type { SessionKind } from '../core/events.ts'
@@ -33,6 +35,8 @@ export interface ChannelStart {
   readonly port: number
   /** Where the log goes on. */
   readonly position: number
+  /** CONFIGs below, as recovery has found them. */
+  readonly configs: readonly ConfigPlace[]
   /** Answers of the preparer: see segment-preparer.ts. */
   readonly doorbell: SharedArrayBuffer
   /** On a replica: last whole epoch, one u64, written by the control thread. */
@@ -70,6 +74,8 @@ export type ToChannel =
   | { readonly type: 'quiesce' }
   /** Follow this history from this position on. */
   | { readonly type: 'follow'; readonly history: TermHistory; readonly position: number }
+  /** To the master's channel 0: write this CONFIG, and answer with `configStored` when it is STORED. */
+  | { readonly type: 'config'; readonly record: ConfigRecord }
   | { readonly type: 'prepared' }
   | { readonly type: 'diskLow'; readonly low: boolean }
   /** Refuse new sessions, answer what is in flight, then say `drained`. */
@@ -86,6 +92,9 @@ export type FromChannel =
   | { readonly type: 'readerFailed'; readonly session: bigint; readonly error: WireError }
   | { readonly type: 'quiet'; readonly position: number }
   | { readonly type: 'seals'; readonly seals: readonly FoundSeal[] }
+  /** From a replica's channel 0: CONFIGs that are durable here. */
+  | { readonly type: 'configs'; readonly configs: readonly ReceivedConfig[] }
+  | { readonly type: 'configStored'; readonly number: number }
   | { readonly type: 'recoveryPoint'; readonly point: RecoveryPoint }
   | { readonly type: 'prepare'; readonly base: number }
   | { readonly type: 'drained' }

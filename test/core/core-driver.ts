@@ -7,6 +7,7 @@
 import type { AdoptedHistory, Core, Effect, Event } from '../../daemon/core/events.ts'
 import { MasterCore } from '../../daemon/core/master-core.ts'
 import { ReplicaCore } from '../../daemon/core/replica-core.ts'
+import { type ClusterConfig, EMPTY_CONFIG } from '../../protocol/cluster-config.ts'
 import type { Message } from '../../protocol/control-message.ts'
 import { isErrorCode, TravertineError, type WireError } from '../../protocol/errors.ts'
 import { clusterId, nodeId, type Term } from '../../protocol/ids.ts'
@@ -51,10 +52,11 @@ export class CoreDriver implements Driver {
     this.#core = new MasterCore({
       facts: { ...facts(channels, 'A'), term: this.#history.at(-1)!.term }, // a transcript's master has one
       history: this.#history,
-      members: Array.from({ length: replicas }, (_, i) => ({ row: i + 1, address: `replica${i + 1}:7500` })),
+      config: configOf(replicas),
       ends: new Array<number>(channels).fill(0),
     })
-    return []
+    // a mastership begins with its CONFIG; `unbegun` stops before that
+    return args.option('unbegun') === undefined ? this.#step({ type: 'configDurable', number: 1 }) : []
   }
 
   #replica(args: Arguments): string[] {
@@ -97,6 +99,8 @@ export class CoreDriver implements Driver {
         return { type: name, closed: BigInt(args.word()), stored: BigInt(args.word()), propagated: BigInt(args.word()) }
       case 'readerFailed':
         return { type: name, session: BigInt(args.word()), error: errorOf(args) ?? failure('LOG_DAMAGED') }
+      case 'configDurable':
+        return { type: name, number: args.number() }
       case 'ends':
         return { type: name, ends: args.listOption('ends', []) }
       case 'shutdown':
@@ -128,6 +132,16 @@ export class CoreDriver implements Driver {
 
 const readersOf = ({ readerCount }: MasterCore | ReplicaCore): string =>
   readerCount === 0 ? '' : ` readers ${readerCount}`
+
+function configOf(replicas: number): ClusterConfig {
+  const members = Array.from({ length: replicas }, (_, i) => ({
+    row: i + 1,
+    address: `replica${i + 1}:7500`,
+    inSync: true,
+    via: 0,
+  }))
+  return { ...EMPTY_CONFIG, number: 1, quorum: replicas, members }
+}
 
 function facts(channels: number, node: string) {
   return {

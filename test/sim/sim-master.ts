@@ -6,6 +6,7 @@
  */
 import { randomFillSync } from 'node:crypto'
 import { crc32 } from 'node:zlib'
+import { type ClusterConfig, EMPTY_CONFIG } from '../../protocol/cluster-config.ts'
 import { type Entry, encodeEntry, entryBytes } from '../../protocol/entry.ts'
 import { encodeHeader, FRAME_HEADER_BYTES, FrameKind, headerSeed } from '../../protocol/frame.ts'
 import { channelId, clusterId, nodeId } from '../../protocol/ids.ts'
@@ -17,7 +18,7 @@ import type { Disk } from '../../wal/disk.ts'
 import { initDirectory } from '../../wal/init-directory.ts'
 import { type Manifest, readManifest } from '../../wal/manifest.ts'
 import { type StartResult, startMastership } from '../../wal/mastership.ts'
-import { recoverChannel } from '../../wal/recover.ts'
+import { type ChannelScan, recoverChannel } from '../../wal/recover.ts'
 import { writeRecoveryPoint } from '../../wal/recovery-point.ts'
 import { channelDirectory, Segments } from '../../wal/segments.ts'
 
@@ -33,8 +34,7 @@ export function initMaster(disk: Disk, channels: number): void {
     role: 'master',
     channels,
     segmentBytes: SEGMENT_BYTES,
-    members: [],
-    quorum: 0,
+    config: { ...EMPTY_CONFIG, number: 1 },
     history: [],
     fence: undefined,
   })
@@ -80,16 +80,18 @@ export class SimMaster {
   /** Ids of sessions answered STORED in this life, with their epoch. */
   readonly answered = new Map<number, bigint>()
   readonly #wakes = new Set<number>()
+  readonly #scans: readonly ChannelScan[]
 
   /** Recovers and starts, as `travertine run` does. @throws what keeps a node from starting */
   constructor(disk: Disk) {
     this.disk = disk
     const manifest = readManifest(disk, DIRECTORY)
+    this.#scans = scanAll(disk, manifest)
     this.start = startMastership({
       disk,
       directory: DIRECTORY,
       manifest,
-      scans: scanAll(disk, manifest),
+      scans: this.#scans,
       tag: randomTag(),
     })
     const { mastership } = this.start
@@ -100,6 +102,17 @@ export class SimMaster {
     })
     for (let channel = 0; channel < manifest.channels; channel++)
       this.logs.push(this.#openLog(channel, new Board(board)))
+    this.changeConfig(this.start.manifest.config)
+  }
+
+  /** Also the first thing in each life. @returns was it STORED at once? */
+  changeConfig(config: ClusterConfig): boolean {
+    let stored = false
+    this.logs[0]!.acceptConfig({ masterId: NODE, masterAddress: '127.0.0.1:7400', config }, () => {
+      stored = true
+    })
+    this.flush(0)
+    return stored
   }
 
   write(channel: number, id: number, valueBytes: number): void {
@@ -140,6 +153,7 @@ export class SimMaster {
       channel,
       segments,
       position: this.start.mastership.starts[channel]!,
+      configs: this.#scans.flatMap((scan) => (scan.channel === channel ? scan.configs : [])),
       onRecoveryPoint: (point) => writeRecoveryPoint(this.disk, directory, point),
     })
     return new ChannelLog({

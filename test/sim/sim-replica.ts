@@ -1,5 +1,6 @@
 /** A replica without threads and sockets: recovery, adoption and replica logs, as shipped, on a simulated disk. */
 
+import { EMPTY_CONFIG } from '../../protocol/cluster-config.ts'
 import { headerSeed } from '../../protocol/frame.ts'
 import { FrameReader } from '../../protocol/frame-reader.ts'
 import { channelId, nodeId } from '../../protocol/ids.ts'
@@ -24,8 +25,7 @@ export function initReplica(disk: Disk, channels: number): void {
     role: 'replica',
     channels,
     segmentBytes: SEGMENT_BYTES,
-    members: [],
-    quorum: 0,
+    config: EMPTY_CONFIG,
     history: [],
     fence: undefined,
   })

@@ -32,10 +32,10 @@ t.test('creates a master, and prints what is needed to go on', async (t) => {
   t.equal(code, 0)
   t.equal(stderr, '')
   const manifest = readManifest(new NodeDisk(), directory)
-  t.match(manifest, { role: 'master', channels: 3, segmentBytes: 65_536, quorum: 2 })
-  t.same(manifest.members, [
-    { row: 1, address: '127.0.0.1:7500' },
-    { row: 2, address: '[::1]:7600' },
+  t.match(manifest, { role: 'master', channels: 3, segmentBytes: 65_536, config: { number: 1, quorum: 2 } })
+  t.same(manifest.config.members, [
+    { row: 1, address: '127.0.0.1:7500', inSync: true, via: 0 },
+    { row: 2, address: '[::1]:7600', inSync: true, via: 0 },
   ])
   t.match(stdout, new RegExp(`cluster id +${manifest.clusterId}`))
   t.match(stdout, `travertine init REPLICA_DIRECTORY --role replica --channels 3 --cluster-id ${manifest.clusterId}`)

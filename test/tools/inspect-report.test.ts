@@ -139,7 +139,7 @@ t.test('the surplus of a replica that was ahead is found in divergent/, with its
   // the master comes back as it was before the last two rounds, which the replica holds
   const replica = await startNode({
     directory: pair.replicaDirectory,
-    port: Number(/:(\d+)$/.exec(inspect(early).manifest.members[0]?.address ?? '')?.[1]),
+    port: Number(/:(\d+)$/.exec(inspect(early).manifest.config.members[0]?.address ?? '')?.[1]),
   })
   const master = await startNode({ directory: early, port })
   const client = await connect({ address: `127.0.0.1:${master.port}` })

@@ -120,7 +120,7 @@ t.test('inspect: manifest, terms, channels, entries; long output reaches a slow 
   t.equal(code, 0)
   t.match(
     stdout,
-    /^master .*\ncluster .*\nnode .*\nchannels {4}1, in segments of 64 KiB\nfence {7}term 1 of node .*\nterm 1 .*positions 0\nepochs {6}the last whole one is 3\nchannel 0\n/,
+    /^master .*\ncluster .*\nnode .*\nchannels {4}1, in segments of 64 KiB\nconfig {6}number 1, quorum 0, loosened 0 times\nfence {7}term 1 of node .*\nterm 1 .*positions 0\nepochs {6}the last whole one is 3\nchannel 0\n/,
   )
   t.match(stdout, /\n(channel 0 .*put.*\n){2}\.\.\. and more; shown were 2, see --limit and --from\n$/)
   const shell = '"$@" | (sleep 0.3; cat)'

@@ -144,11 +144,13 @@ t.test('a log that is damaged below what was flushed', async (t) => {
   await node.command.ended
   const file = join(directory, 'channels/00/0000000000000000.wal')
   const bytes = readFileSync(file)
-  bytes[bytes.indexOf('key 0')] = 0x4b
+  const at = bytes.indexOf('key 0')
+  bytes[at] = 0x4b
   writeFileSync(file, bytes)
   const ended = await run(t, ['run', directory, '--json', '--port', '0'])
   t.equal(ended.code, 4)
-  t.match(lastObject(ended), { ok: false, error: { code: 'LOG_DAMAGED', where: { file, channel: 0, offset: 0 } } })
+  t.match(lastObject(ended), { ok: false, error: { code: 'LOG_DAMAGED', where: { file, channel: 0 } } })
+  t.match(ended.stderr, `offset ${at - 72 - 17}`)
   t.equal(refusal(ended), 'LOG_DAMAGED')
   t.same(readFileSync(file), bytes, 'nothing was changed')
 })

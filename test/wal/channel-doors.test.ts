@@ -41,7 +41,7 @@ function oneChannel(): { disk: SimDisk; master: SimMaster } {
 t.test('WAL-25: a major above the epoch is rejected, never written, and the next session is', (t) => {
   const { disk, master } = oneChannel()
   const log = master.logs[0]!
-  const epoch = master.start.mastership.firstEpoch
+  const epoch = master.start.mastership.firstEpoch + 1n // the first one holds the CONFIG
   const outcomes: string[] = []
   const origin: Origin = {
     isGone: false,
@@ -72,6 +72,8 @@ t.test('WAL-25: a major above the epoch is rejected, never written, and the next
   t.same(
     written.map((f) => [f.header.kind, f.header.producerSequence]),
     [
+      [FrameKind.CONFIG, 0],
+      [FrameKind.SEAL, 0],
       [FrameKind.ENTRIES, 2],
       [FrameKind.SEAL, 0],
     ],
@@ -85,6 +87,7 @@ t.test('REP-22 REP-25: a client sends sessions only, and bodies that can be appl
   const good = sessionFrame(0, 1, 10)
   const changes: [string, string, (frame: Buffer) => void][] = [
     ['FRAME_KIND_UNKNOWN', 'a SEAL', (f) => f.writeUInt8(FrameKind.SEAL, HeaderOffset.kind)],
+    ['FRAME_KIND_UNKNOWN', 'a CONFIG', (f) => f.writeUInt8(FrameKind.CONFIG, HeaderOffset.kind)],
     ['FRAME_KIND_UNKNOWN', 'a MARK', (f) => f.writeUInt8(FrameKind.MARK, HeaderOffset.kind)],
     ['ENTRY_MALFORMED', 'an entry of an unknown code', (f) => f.writeUInt8(2, FRAME_HEADER_BYTES)],
     ['ENTRY_MALFORMED', 'a count too low', (f) => f.writeUInt32LE(0, HeaderOffset.entryCount)],
@@ -98,7 +101,7 @@ t.test('REP-22 REP-25: a client sends sessions only, and bodies that can be appl
   t.equal(master.logs[0]!.queuedBytes, 0, 'nothing of it is queued')
   accept(good)
   master.flush(0)
-  t.equal(readFrames(disk, 0).length, 2, 'a session and its seal')
+  t.equal(readFrames(disk, 0).length, 4, 'a session and its seal, behind the CONFIG and its seal')
   t.end()
 })
 
@@ -142,7 +145,8 @@ t.test(
   'WAL-53 WAL-54 WAL-55: positions in order, without gaps, flushed before anybody is answered; segments keep their size',
   (t) => {
     const { disk, master } = oneChannel()
-    let next = 0
+    const last = readFrames(disk, 0).at(-1)!
+    let next = last.header.position + FRAME_HEADER_BYTES + last.body.length
     const unflushed = new Set<string>()
     disk.onStep = ({ kind, path, offset, bytes }) => {
       if (!path.endsWith('.wal')) return

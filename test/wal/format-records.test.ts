@@ -24,10 +24,12 @@ import {
   session,
 } from './hand-made-log.ts'
 
+const MEMBER = { row: 1, address: '10.0.0.2:7400', inSync: true, via: 0 }
+const CHILD = { row: 3, address: '10.0.0.3:7400', inSync: false, via: 1 }
+
 const full: Manifest = {
   ...manifestOf(2, [mastership(1, [0, 0]), mastership(3, [4096, 2 ** 53 - 1], (1n << 64n) - 2n, OTHER)]),
-  members: [{ row: 1, address: '10.0.0.2:7400' }],
-  quorum: 1,
+  config: { number: 5, loosened: 2, formatLevel: 1, quorum: 1, members: [MEMBER, CHILD] },
   fence: { number: termNumber((1n << 64n) - 1n), nodeId: OTHER, tag: 2 ** 32 - 1 },
 }
 
@@ -82,8 +84,22 @@ t.test('WAL-63: a field that is missing or wrong is named, though the CRC is rig
     role: ['', 'king'],
     channels: [0, 65, 1.5, '2'],
     segmentBytes: [65_535, 2 ** 30 + 1],
-    members: [{}, [{ row: 0, address: 'h:1' }], [{ row: 16, address: 'h:1' }], [{ row: 1 }], [1]],
-    quorum: [-1, 16],
+    config: [
+      {},
+      { quorum: -1 },
+      { quorum: 16 },
+      { number: 1.5 },
+      { loosened: '1' },
+      { formatLevel: 0 },
+      { members: {} },
+      { members: [1] },
+      { members: [{ ...MEMBER, row: 0 }] },
+      { members: [{ ...MEMBER, row: 16 }] },
+      { members: [{ ...MEMBER, inSync: 1 }] },
+      { members: [{ ...MEMBER, address: 'nowhere' }] },
+      { members: [CHILD] },
+      { members: [CHILD, MEMBER] },
+    ].map((fields, i) => (i === 0 ? fields : { ...full.config, ...fields })),
     history: [
       {},
       [{}],
@@ -174,6 +190,7 @@ t.test('WAL-65 WAL-66: a recovery point is a hint', (t) => {
     term: by.term.number,
     termTag: by.term.tag,
     sealPosition: ends[2]!,
+    config: { position: 0, config: full.config },
   }
   const read = (): RecoveryPoint | undefined => readRecoveryPoint(disk, directory, 0, manifest.history)
   t.equal(read(), undefined, 'none')

@@ -2,6 +2,7 @@
  * Logs made by hand, frame by frame, on a simulated disk: what a scan must judge right whether or not this program would
  * ever write it. Frames are encoded by protocol/, whose bytes are golden; files are written without wal/'s writer.
  */
+import { EMPTY_CONFIG } from '../../protocol/cluster-config.ts'
 import { encodeFrame, FrameKind, headerSeed } from '../../protocol/frame.ts'
 import { byteOffset, channelId, clusterId, epoch, nodeId, termNumber } from '../../protocol/ids.ts'
 import { SEGMENT_BYTES_MIN } from '../../protocol/limits.ts'
@@ -80,8 +81,7 @@ export function manifestOf(channels: number, history: TermHistory, role: Manifes
     role,
     channels,
     segmentBytes: SEGMENT_BYTES_MIN,
-    members: [],
-    quorum: 0,
+    config: { ...EMPTY_CONFIG, number: 1 },
     history,
     fence: undefined,
   }
