@@ -6,7 +6,7 @@
  */
 import { invalidValue } from './client-error.ts'
 import type { Commit } from './commit.ts'
-import type { Entry } from './entry-encoder.ts'
+import type { Entry } from './entry-checks.ts'
 import {
   type CallLimits,
   type CallOptions,

@@ -14,7 +14,7 @@ import { Channel } from './channel.ts'
 import { ClientError, expiredBeforeSending } from './client-error.ts'
 import { type ClientInfo, infoOf } from './client-info.ts'
 import type { Commit } from './commit.ts'
-import type { Entry } from './entry-encoder.ts'
+import type { Entry } from './entry-checks.ts'
 import { type FoundMaster, findMaster } from './find-master.ts'
 import { MasterLink, type MasterLinkHandler } from './master-link.ts'
 import { unknownChannel } from './open-log.ts'
@@ -36,6 +36,7 @@ import { refuseWithoutReplica } from './receipt.ts'
 import { type ValueEncoder, valueEncoder } from './values.ts'
 import { checkClosing, closeWithin, within } from './within.ts'
 
+export type { Key, U64, Version } from '../protocol/entry-encoder.ts'
 // The package has one front door, so this is the one file that passes names on.
 export { type ErrorCode, TravertineError } from '../protocol/errors.ts'
 export type { ClusterId, Epoch, NodeId, Term } from '../protocol/ids.ts'
@@ -44,7 +45,7 @@ export { ClientError, type Outcome } from './client-error.ts'
 export type { ClientInfo } from './client-info.ts'
 export type { Commit, Level } from './commit.ts'
 export type { CommittedEntry, CommittedEpoch, EntryPlace } from './committed-epoch.ts'
-export type { Entry, Key, U64, Version } from './entry-encoder.ts'
+export type { Entry } from './entry-checks.ts'
 export type {
   CallOptions,
   ConnectOptions,

@@ -11,8 +11,8 @@
  * It knows no connection and no receipt: who is answered, and who is to be sent again, others say.
  */
 import { assert } from '../protocol/assert.ts'
+import type { Space } from '../protocol/entry-encoder.ts'
 import { FRAME_HEADER_BYTES, HeaderOffset, readU64Number } from '../protocol/frame.ts'
-import type { Space } from './entry-encoder.ts'
 
 /** Memory in which frames are built. */
 export interface Slab extends Space {

@@ -5,33 +5,25 @@
  * `end()` speaks for all entries. A session ends once: by `end()` or by `abandon()`. An entry that is refused with an
  * error leaves the session as it was before.
  */
-import { EntryCode, PUT_OVERHEAD_BYTES, REMOVE_OVERHEAD_BYTES, STORAGE_ENTRY_BYTES } from '../protocol/entry.ts'
-import { SESSION_BYTES_LIMIT, SESSION_ENTRIES_LIMIT } from '../protocol/limits.ts'
-import { abortedBeforeSending, ClientError, invalidValue } from './client-error.ts'
+import { PUT_OVERHEAD_BYTES, REMOVE_OVERHEAD_BYTES, STORAGE_ENTRY_BYTES } from '../protocol/entry.ts'
 import {
-  checkU64,
-  checkVersion,
-  type Entry,
   type Key,
-  keyLength,
   type Space,
+  STORAGE_CODES,
   type U64,
   type Version,
   writePut,
   writeRemove,
   writeStorageEntry,
-} from './entry-encoder.ts'
+} from '../protocol/entry-encoder.ts'
+import { SESSION_BYTES_LIMIT, SESSION_ENTRIES_LIMIT } from '../protocol/limits.ts'
+import { abortedBeforeSending, ClientError, invalidValue } from './client-error.ts'
+import { checkU64, checkVersion, type Entry, keyLength } from './entry-checks.ts'
 import { FrameDraft } from './frame-buffer.ts'
 import { type CallLimits, type CallOptions, callLimits } from './options.ts'
 import type { Producer } from './producer.ts'
 import type { PendingReceipt, Receipt } from './receipt.ts'
 import type { ValueEncoder } from './values.ts'
-
-const STORAGE_CODES = {
-  add_storage: EntryCode.ADD_STORAGE,
-  remove_storage: EntryCode.REMOVE_STORAGE,
-  truncate_storage: EntryCode.TRUNCATE_STORAGE,
-} as const
 
 export class Session<Value = Uint8Array> {
   readonly #producer: Producer

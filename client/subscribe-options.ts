@@ -1,9 +1,11 @@
 /** Options of `subscribe`, and their checks: whatever an application passes ends in VALUE_INVALID. */
+
+import type { U64 } from '../protocol/entry-encoder.ts'
 import { CLIENT_DEADLINE_MS_LIMIT, READER_MEMORY_BYTES_DEFAULT, READER_MEMORY_BYTES_MIN } from '../protocol/limits.ts'
 import type { World } from '../protocol/world.ts'
 import type { Address } from './address.ts'
 import { invalidValue } from './client-error.ts'
-import { checkU64, type U64 } from './entry-encoder.ts'
+import { checkU64 } from './entry-checks.ts'
 import { type CallLimits, type CallOptions, checkConnectOptions } from './options.ts'
 import type { SubscriptionInfo } from './subscription.ts'
 

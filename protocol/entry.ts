@@ -43,12 +43,6 @@ export type Entry =
       readonly version?: WriteVersion
     }
 
-const STORAGE_CODES = {
-  truncate_storage: EntryCode.TRUNCATE_STORAGE,
-  add_storage: EntryCode.ADD_STORAGE,
-  remove_storage: EntryCode.REMOVE_STORAGE,
-} as const
-
 export function entryBytes(entry: Entry): number {
   switch (entry.op) {
     case 'put':
@@ -62,45 +56,6 @@ export function entryBytes(entry: Entry): number {
     default:
       return assertNever(entry)
   }
-}
-
-/** Writes `entry` at `at` and returns the offset behind it. The caller has made room by `entryBytes`. */
-export function encodeEntry(target: Buffer, at: number, entry: Entry): number {
-  switch (entry.op) {
-    case 'put': {
-      target[at] = EntryCode.PUT
-      target.writeUInt32LE(entry.key.length, at + 1)
-      target.writeUInt32LE(entry.value.length, at + 5)
-      target.writeBigUInt64LE(entry.storage, at + 9)
-      target.set(entry.key, at + 17)
-      const end = writeVersion(target, at + 17 + entry.key.length, entry.version)
-      target.set(entry.value, end)
-      return end + entry.value.length
-    }
-    case 'remove':
-      target[at] = EntryCode.REMOVE
-      target.writeUInt32LE(entry.key.length, at + 1)
-      target.writeBigUInt64LE(entry.storage, at + 5)
-      target.set(entry.key, at + 13)
-      return writeVersion(target, at + 13 + entry.key.length, entry.version)
-    case 'truncate_storage':
-    case 'add_storage':
-    case 'remove_storage':
-      target[at] = STORAGE_CODES[entry.op]
-      target.writeBigUInt64LE(entry.storage, at + 1)
-      return writeVersion(target, at + 9, entry.version)
-    default:
-      return assertNever(entry)
-  }
-}
-
-function writeVersion(target: Buffer, at: number, version: WriteVersion | undefined): number {
-  if (version === undefined) target.fill(0, at, at + 16)
-  else {
-    target.writeBigUInt64LE(version.major, at)
-    target.writeBigUInt64LE(version.minor, at + 8)
-  }
-  return at + 16
 }
 
 /** What one walk over a body finds. */

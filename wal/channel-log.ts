@@ -305,7 +305,7 @@ export class ChannelLog implements LogPort {
 
   firstSealBeyond(position: number): bigint | undefined {
     if (position < this.#sealEndsFrom) return 1n // the list does not reach back so far: below every layer of this term
-    return this.#sealEnds.find((seal) => seal.end > position)?.layer
+    return this.#sealEnds.firstOfTail((seal) => seal.end > position)?.layer
   }
 
   // ---- helpers

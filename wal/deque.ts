@@ -39,12 +39,15 @@ export class Deque<T> {
     this.#head = 0
   }
 
-  find(accept: (item: T) => boolean): T | undefined {
-    for (let i = this.#head; i < this.#items.length; i++) {
+  /** The first of those at the end that `accept` accepts, one and all: looks from the end, where it mostly is. */
+  firstOfTail(accept: (item: T) => boolean): T | undefined {
+    let first: T | undefined
+    for (let i = this.#items.length - 1; i >= this.#head; i--) {
       const item = this.#items[i]! // inside the array
-      if (accept(item)) return item
+      if (!accept(item)) break
+      first = item
     }
-    return undefined
+    return first
   }
 
   findLast(accept: (item: T) => boolean): T | undefined {

@@ -3,7 +3,8 @@
  * it, epoch by epoch. Bytes come from the codecs, the list from the generator, so that neither is taken from the other.
  */
 import type { WireHistoryEntry } from '../../protocol/control-message.ts'
-import { encodeEntry, entryBytes } from '../../protocol/entry.ts'
+import { entryBytes } from '../../protocol/entry.ts'
+import { encodeEntry } from '../../protocol/entry-encoder.ts'
 import { encodeFrame, FrameKind, headerSeed } from '../../protocol/frame.ts'
 import { channelId, clusterId } from '../../protocol/ids.ts'
 import { encodeMark, encodeSeal } from '../../protocol/seal.ts'

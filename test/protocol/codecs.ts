@@ -4,7 +4,8 @@
  */
 import { type ConfigRecord, decodeConfig, encodeConfig } from '../../protocol/cluster-config.ts'
 import { decodeMessage, encodeMessage, type Message, MessageReader } from '../../protocol/control-message.ts'
-import { decodeEntries, type Entry, encodeEntry, entryBytes, type LoggedEntry, walkBody } from '../../protocol/entry.ts'
+import { decodeEntries, type Entry, entryBytes, type LoggedEntry, walkBody } from '../../protocol/entry.ts'
+import { encodeEntry } from '../../protocol/entry-encoder.ts'
 import type { WireError } from '../../protocol/errors.ts'
 import {
   decodeHeader,
