@@ -8,9 +8,13 @@
 import type { z } from 'zod'
 import { TravertineError } from '../protocol/errors.ts'
 import { isTable, lineOfKey, parseToml, readConfigFile } from './config-file.ts'
+import { adminPortDefault } from './defaults.ts'
 import { findSetting, SECTIONS, SETTINGS, type Setting, type SettingValue } from './explain.ts'
 import { nearest } from './nearest.ts'
 import { CONFIG_SCHEMA, type Config } from './settings.ts'
+
+/** What a node runs with: nothing is open but the directory, for which there is no default. */
+export type FullConfig = Config & { readonly admin: { readonly port: number } }
 
 export type Origin =
   | { readonly from: 'default' }
@@ -26,7 +30,7 @@ export interface ConfigSources {
 }
 
 export interface LoadedConfig {
-  readonly config: Config
+  readonly config: FullConfig
   readonly origins: ReadonlyMap<string, Origin>
   /** Variables that look like ours and are not: a misspelt one, or one that some other program has set. */
   readonly unknownVariables: readonly string[]
@@ -66,11 +70,13 @@ export function checkConfig({ file, environment = {}, options = {} }: ConfigSour
     return { problems: problems.sort((a, b) => (a.where.line ?? 0) - (b.where.line ?? 0)), loaded: undefined }
   }
   const { origins, unknownVariables } = draft
-  return { problems: [], loaded: { config: result.data, origins, unknownVariables } }
+  const config = complete(result.data)
+  if (config.admin.port > 65_535) return { problems: [noAdminPort(config)], loaded: undefined }
+  return { problems: [], loaded: { config, origins, unknownVariables } }
 }
 
 /** One value of a loaded configuration. */
-export function settingValue(config: Config, { section, name }: Setting): SettingValue | undefined {
+export function settingValue(config: FullConfig, { section, name }: Setting): SettingValue | undefined {
   const tables: Readonly<Record<string, Readonly<Record<string, SettingValue | undefined>>>> = config
   return tables[section]?.[name]
 }
@@ -169,6 +175,16 @@ function valueOfText({ kind }: Setting, text: string): SettingValue {
   if (kind === 'integer' && /^-?\d{1,15}$/.test(text)) return Number(text)
   if (kind === 'boolean' && (text === 'true' || text === 'false')) return text === 'true'
   return text
+}
+
+function complete(config: Config): FullConfig {
+  const port = config.admin.port ?? adminPortDefault(config.listen.port)
+  return { ...config, admin: { ...config.admin, port } }
+}
+
+function noAdminPort({ listen, admin }: FullConfig): TravertineError {
+  const found = `listen.port = ${listen.port}, with which admin.port would be ${admin.port}`
+  return invalid(found, 'at most 65535', { key: 'admin.port' }, 'give admin.port a value of its own')
 }
 
 function invalid(found: string, expected: string, where: TravertineError['where'], hint = ''): TravertineError {

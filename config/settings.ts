@@ -7,6 +7,7 @@
  */
 import { z } from 'zod'
 import {
+  ADMIN_PORT_DEFAULT_TEXT,
   HOST_DEFAULT,
   LOG_FORMATS,
   LOG_LEVELS,
@@ -54,6 +55,24 @@ export const CONFIG_SCHEMA = z.strictObject({
     port: port().default(PORT_DEFAULT).register(SETTING_FACTS, {
       unit: 'port',
       text: 'Port of the control channel; log channel k listens on port + 1 + k; 0 lets the system choose all ports.',
+      reload: false,
+    }),
+  }),
+  admin: z.strictObject({
+    enabled: z.boolean().default(true).register(SETTING_FACTS, {
+      unit: 'switch',
+      text: 'Whether the node answers on its admin port: /metrics, /healthz, /readyz and /status.json.',
+      reload: false,
+    }),
+    host: host().default(HOST_DEFAULT).register(SETTING_FACTS, {
+      unit: 'address',
+      text: 'Address on which the admin port listens; whoever reaches it can read everything it shows.',
+      reload: false,
+    }),
+    port: port().optional().register(SETTING_FACTS, {
+      unit: 'port',
+      defaultText: ADMIN_PORT_DEFAULT_TEXT,
+      text: 'Port of the admin HTTP server; 0 lets the system choose one.',
       reload: false,
     }),
   }),

@@ -1,6 +1,7 @@
 /** What the channels of a node begin with: the board they share, and per channel where and how it goes on. */
 import { Board, boardShape, createBoard } from '../wal/board.ts'
 import { encodePolicy, policyOf } from '../wal/durability.ts'
+import type { StatSlots } from './metrics/stat-slots.ts'
 import type { FullConfig } from './node-config.ts'
 import type { OpenLog } from './open-log.ts'
 import type { ChannelStart } from './threads/thread-messages.ts'
@@ -17,6 +18,8 @@ export interface SharedMemory {
   readonly board: Board | undefined
   readonly doorbells: readonly SharedArrayBuffer[]
   readonly whole: SharedArrayBuffer
+  /** One per channel: what it tells of itself. */
+  readonly stats: readonly StatSlots[]
 }
 
 export function channelStarts(config: FullConfig, log: OpenLog, shared: SharedMemory): ChannelStart[] {
@@ -41,6 +44,7 @@ export function channelStarts(config: FullConfig, log: OpenLog, shared: SharedMe
     configs: channel === 0 ? log.configs : [],
     doorbell: shared.doorbells[channel]!, // one per end
     whole: shared.whole,
+    stats: shared.stats[channel]!.memory, // one per end
     master,
   }))
 }

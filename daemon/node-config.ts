@@ -11,6 +11,8 @@ export interface NodeConfig {
   readonly port?: number
   /** Whole segments to keep prepared ahead of the writer, per channel; those above two are made only in quiet times. */
   readonly segmentsAhead?: number
+  /** Where the admin HTTP server listens; without it there is none. 0: the system chooses the port. */
+  readonly admin?: AdminAddress | undefined
   /** Called for each line of the log. */
   readonly onLog?: (line: LogLine) => void
 }
@@ -19,6 +21,11 @@ export interface NodeConfig {
 export type LogLine =
   | { readonly level: 'info'; readonly text: string; readonly code?: undefined }
   | { readonly level: 'warn' | 'error'; readonly text: string; readonly code: ErrorCode | typeof DEFECT_CODE }
+
+export interface AdminAddress {
+  readonly host: string
+  readonly port: number
+}
 
 export type FullConfig = Required<NodeConfig>
 
@@ -29,6 +36,7 @@ export function fullConfig(config: NodeConfig): FullConfig {
     host: config.host ?? HOST_DEFAULT,
     port: config.port ?? PORT_DEFAULT,
     segmentsAhead: config.segmentsAhead ?? SEGMENTS_AHEAD_DEFAULT,
+    admin: config.admin,
     onLog: config.onLog ?? (() => undefined),
   }
   const invalid = (key: string, found: unknown, expected: string): TravertineError =>
@@ -36,12 +44,14 @@ export function fullConfig(config: NodeConfig): FullConfig {
       where: { key },
     })
   if (full.directory === '') throw invalid('directory', '""', 'a path')
-  if (!Number.isInteger(full.port) || full.port < 0 || full.port > 65_535)
-    throw invalid('port', full.port, '0 to 65535')
+  if (!isPort(full.port)) throw invalid('port', full.port, '0 to 65535')
+  if (full.admin !== undefined && !isPort(full.admin.port)) throw invalid('admin.port', full.admin.port, '0 to 65535')
   if (!Number.isInteger(full.segmentsAhead) || full.segmentsAhead < 1 || full.segmentsAhead > SEGMENTS_AHEAD_LIMIT)
     throw invalid('segmentsAhead', full.segmentsAhead, `1 to ${SEGMENTS_AHEAD_LIMIT}`)
   return full
 }
+
+const isPort = (port: number): boolean => Number.isInteger(port) && port >= 0 && port <= 65_535
 
 /** The log channels take the ports behind `port`, and there are no more than 65535. @throws CONFIG_INVALID */
 export function checkPorts({ port }: FullConfig, channels: number): void {

@@ -6,6 +6,7 @@ import { MasterCore } from './core/master-core.ts'
 import { ReplicaCore } from './core/replica-core.ts'
 
 export interface ReplicaStatus {
+  readonly row: number
   readonly address: string
   readonly state: string
   /** Why it is not streaming. */
@@ -29,6 +30,7 @@ export interface NodeStatus {
   readonly following: boolean
   readonly clients: number
   readonly readers: number
+  readonly controlConnections: number
   readonly replicas: readonly ReplicaStatus[]
   readonly diskLow: boolean
 }
@@ -40,10 +42,11 @@ export interface NodeParts {
   /** Undefined until the node listens. */
   readonly core: Core | undefined
   readonly whole: bigint
+  readonly controlConnections: number
   readonly diskLow: boolean
 }
 
-export function describeNode({ manifest, board, core, whole, diskLow }: NodeParts): NodeStatus {
+export function describeNode({ manifest, board, core, whole, controlConnections, diskLow }: NodeParts): NodeStatus {
   const open = board?.open() ?? 0n
   const replica = core instanceof ReplicaCore ? core : undefined
   const master = core instanceof MasterCore ? core : undefined
@@ -61,8 +64,10 @@ export function describeNode({ manifest, board, core, whole, diskLow }: NodePart
     masterAddress: replica?.masterAddress ?? '',
     following: replica?.isFollowing ?? false,
     clients: master?.clientCount ?? 0,
+    controlConnections,
     readers: master?.readerCount ?? replica?.readerCount ?? 0,
     replicas: (master?.replicas() ?? []).map((r) => ({
+      row: r.member.row,
       address: r.member.address,
       state: r.state,
       error: r.lastError?.describe(),

@@ -11,9 +11,11 @@ import { lockDirectory } from '../wal/directory-lock.ts'
 import { readManifest } from '../wal/manifest.ts'
 import { NodeDisk } from '../wal/node-disk.ts'
 import { nodeWorld } from '../world/node-world.ts'
+import type { AdminServer } from './io/admin-server.ts'
 import { ChannelThreads } from './io/channel-threads.ts'
 import { JobPool } from './io/job-pool.ts'
-import { checkPorts, fullConfig, type LogLine, type NodeConfig } from './node-config.ts'
+import { type AdminAddress, checkPorts, fullConfig, type LogLine, type NodeConfig } from './node-config.ts'
+import { type Health, NodeProbe, type Readiness } from './node-probe.ts'
 import type { NodeStatus } from './node-status.ts'
 import { openLog } from './open-log.ts'
 import { RunningNode } from './running-node.ts'
@@ -27,7 +29,11 @@ export interface TravertineNode {
   readonly host: string
   readonly port: number
   readonly logPorts: readonly number[]
+  /** Of the admin HTTP server, if there is one. */
+  readonly admin: AdminAddress | undefined
   status(): NodeStatus
+  health(): Health
+  readiness(): Readiness
   /** Drains within its limit, closes everything, lets the directory go. */
   close(): Promise<void>
   /** Resolves when the node has been closed; rejects when it had to stop by itself (a poisoned channel). */
@@ -43,44 +49,89 @@ export interface TravertineNode {
 export async function startNode(config: NodeConfig): Promise<TravertineNode> {
   const full = fullConfig({ ...config, directory: resolve(config.directory) })
   // says what is wrong with the directory before a lock file is made in it
-  checkPorts(full, readManifest(new NodeDisk(), full.directory).channels)
-  const lock = lockDirectory(full.directory)
-  const pool = new JobPool()
+  const { channels } = readManifest(new NodeDisk(), full.directory)
+  checkPorts(full, channels)
+  const parts = new NodeParts(full.directory, channels)
+  const { pool, probe } = parts
+  const onLog = (line: LogLine): void => {
+    probe.logged(line)
+    full.onLog(line)
+  }
   try {
+    const admin = await parts.startAdmin(full.admin)
     const manifest = readManifest(new NodeDisk(), full.directory)
-    const log = await openLog(pool, nodeWorld, { directory: full.directory, manifest })
+    const log = await openLog(pool, nodeWorld, { directory: full.directory, manifest, progress: probe.recovery })
     const node = new RunningNode({
-      config: full,
+      config: { ...full, onLog },
       log,
       world: nodeWorld,
       pool,
       openChannels: (options) => new ChannelThreads(options),
+      stats: probe.stats,
     })
     await node.start()
-    return handle(node, full.host, pool, lock)
+    probe.working(() => node.status())
+    return handle(node, { host: full.host, admin, parts })
   } catch (error) {
-    await pool.close()
-    lock.close()
+    await parts.release()
     throw error
   }
 }
 
-function handle(node: RunningNode, host: string, pool: JobPool, lock: DirectoryLock): TravertineNode {
-  const release = async (): Promise<void> => {
-    await pool.close()
-    lock.close()
+/** What a node holds from its first moment to its last. */
+class NodeParts {
+  readonly probe: NodeProbe
+  readonly pool = new JobPool()
+  readonly #lock: DirectoryLock
+  #admin: AdminServer | undefined
+
+  /** @throws DIRECTORY_LOCKED, DIRECTORY_READ_ONLY */
+  constructor(directory: string, channels: number) {
+    this.#lock = lockDirectory(directory)
+    this.probe = new NodeProbe(channels, nodeWorld.clock)
   }
-  const closed = node.closed.then(release, async (thrown: unknown) => {
-    await release()
-    throw asError(thrown)
-  })
+
+  /** @throws PORT_IN_USE, CONFIG_INVALID */
+  async startAdmin(address: AdminAddress | undefined): Promise<AdminAddress | undefined> {
+    if (address === undefined) return undefined
+    const { AdminServer } = await import('./io/admin-server.ts') // a large package: only for nodes that have one
+    this.#admin = new AdminServer(this.probe)
+    return { host: address.host, port: await this.#admin.listen(address.host, address.port) }
+  }
+
+  async release(): Promise<void> {
+    this.#admin?.close()
+    this.probe.close()
+    await this.pool.close()
+    this.#lock.close()
+  }
+}
+
+interface HandleParts {
+  readonly host: string
+  readonly admin: AdminAddress | undefined
+  readonly parts: NodeParts
+}
+
+function handle(node: RunningNode, { host, admin, parts }: HandleParts): TravertineNode {
+  const closed = node.closed.then(
+    () => parts.release(),
+    async (thrown: unknown) => {
+      await parts.release()
+      throw asError(thrown)
+    },
+  )
   closed.catch(() => undefined) // whoever asks for `closed` hears of it; nobody asking is no crash of its own
   return {
     host,
     port: node.port,
     logPorts: node.logPorts,
+    admin,
     status: () => node.status(),
+    health: () => parts.probe.health(),
+    readiness: () => parts.probe.readiness(),
     close: async () => {
+      parts.probe.stopping()
       node.shutdown()
       await closed.catch((thrown: unknown) => {
         if (!(thrown instanceof TravertineError)) throw asError(thrown)

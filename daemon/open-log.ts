@@ -29,16 +29,24 @@ export interface OpenLog {
   readonly divergentBytes: number
 }
 
+export interface OpenOptions {
+  readonly directory: string
+  readonly manifest: Manifest
+  /** Counts the bytes that are read: a Float64 per channel. */
+  readonly progress?: SharedArrayBuffer
+}
+
 /** @throws LOG_DAMAGED, LOG_INCOMPLETE, FRAME_VERSION_UNSUPPORTED, DISK_FULL, DISK_FAILED */
 export async function openLog(
   pool: JobRunner,
   { randomBytes }: Pick<World, 'randomBytes'>,
-  { directory, manifest }: { directory: string; manifest: Manifest },
+  { directory, manifest, progress }: OpenOptions,
 ): Promise<OpenLog> {
   const { clusterId, nodeId, history } = manifest
+  const counted = progress === undefined ? {} : { progress }
   const scans = await Promise.all(
     Array.from({ length: manifest.channels }, (_, channel) =>
-      pool.run('recoverChannel', { directory, channel, clusterId, nodeId, history }),
+      pool.run('recoverChannel', { directory, channel, clusterId, nodeId, history, ...counted }),
     ),
   )
   const whole = {

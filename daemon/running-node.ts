@@ -21,6 +21,7 @@ import { DiskWatch } from './io/disk-watch.ts'
 import type { JobRunner } from './io/job-pool.ts'
 import { ThreadAnswers } from './io/thread-answers.ts'
 import { ManifestKeeper } from './manifest-keeper.ts'
+import { StatSlots } from './metrics/stat-slots.ts'
 import type { FullConfig } from './node-config.ts'
 import { describeNode, type NodeStatus } from './node-status.ts'
 import type { OpenLog } from './open-log.ts'
@@ -37,6 +38,7 @@ export interface RunningNodeOptions {
   readonly world: World
   readonly pool: JobRunner
   readonly openChannels: (options: ChannelsOptions) => Channels
+  readonly stats?: readonly StatSlots[]
 }
 
 export class RunningNode {
@@ -76,7 +78,7 @@ export class RunningNode {
     this.#held = new HeldEpochs(whole)
     this.#board = boardOf(options.log)
     this.#doorbells = options.log.ends.map(() => doorbellMemory())
-    this.#threads = this.#openChannels(options.openChannels)
+    this.#threads = this.#openChannels(options)
     this.#control = new ControlConnections(
       options.world,
       (event) => this.#heard(event),
@@ -99,9 +101,8 @@ export class RunningNode {
     this.#tick() // the first client is told the watermarks as they are
     this.#ticker = this.#world.clock.every(TICK_MS, () => this.#tick())
     this.#watch.check()
-    const { divergentBytes } = this.#log
-    if (divergentBytes > 0)
-      this.#say(`${divergentBytes} bytes of epochs that were never answered are kept in divergent/`)
+    const cut = this.#log.divergentBytes
+    if (cut > 0) this.#say(`${cut} bytes of epochs that were never answered are kept in divergent/`)
     this.#say(
       `${this.#keeper.current.role} listens on ${this.#config.host}:${this.port}, log channels on ${this.logPorts.join(', ')}`,
     )
@@ -117,13 +118,14 @@ export class RunningNode {
       board: this.#board,
       core: this.#core,
       whole: this.#held.whole,
+      controlConnections: this.#control.count,
       diskLow: this.#watch.isLow,
     })
   }
 
-  #openChannels(open: RunningNodeOptions['openChannels']): Channels {
-    const shared = { board: this.#board, doorbells: this.#doorbells, whole: this.#held.memory }
-    return open({
+  #openChannels({ openChannels, log, stats = log.ends.map(() => new StatSlots()) }: RunningNodeOptions): Channels {
+    const shared = { board: this.#board, doorbells: this.#doorbells, whole: this.#held.memory, stats }
+    return openChannels({
       clock: this.#world.clock,
       starts: channelStarts(this.#config, this.#log, shared),
       onMessage: (channel, message) => this.#fromChannel(channel, message),

@@ -108,6 +108,11 @@ export const CLIENT_DEADLINE_MS_DEFAULT = 30_000
 export const IDLE_MARK_MS = 200
 /** Entries of the term history that are kept and exchanged. */
 export const TERM_HISTORY_LIMIT = 1_000
+/** Without a sign of life for so long a thread counts as stuck. The slowest flush of a disk worth keeping is shorter. */
+export const THREAD_STALL_MS_MAX = 10_000
+/** Connections of the admin port, and the time one request may take: it is for a scraper and a few people. */
+export const ADMIN_CONNECTION_COUNT_LIMIT = 64
+export const ADMIN_REQUEST_MS_MAX = 10_000
 /** A configuration file: all settings with long comments take a tenth. */
 export const CONFIG_BYTES_LIMIT = 64 * KIB
 export const ERROR_HINT_CHARS_LIMIT = 500

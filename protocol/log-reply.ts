@@ -6,13 +6,14 @@
  *   offset size field       STORED          PROPAGATED      DURABLE             REJECTED     ERROR
  *        0    1 type        1               2               3                   4            5
  *        1    3 zero
- *        4    4 length      0               0               0                   of the error of the error
+ *        4    4 length      0               0               flush time          of the error of the error
  *        8    8 first       epoch           epoch           received position   sequence     0
  *       16    8 second      last sequence   last sequence   durable position    0            0
  *
  * STORED and PROPAGATED are cumulative over the sessions of this connection, STORED first: all sessions up to and
  * including `last sequence` that had not been named before are in `epoch`. DURABLE is a replica's answer: bytes below
- * `durable position` survived fdatasync there; `received position` is for flow control and status, never for durability.
+ * `durable position` survived fdatasync there; `received position` is for flow control and status, never for durability,
+ * and the flush time, in microseconds, for measurements only.
  * REJECTED ends one session (certainly not applied), ERROR ends the connection.
  */
 import { Packr } from 'msgpackr'
@@ -33,6 +34,13 @@ export function encodeReply(type: number, first: number, second: number): Buffer
   return head
 }
 
+/** @param flushMicros time that the write and fdatasync before this answer took */
+export function encodeDurableReply(receivedPosition: number, durablePosition: number, flushMicros: number): Buffer {
+  const head = encodeReply(ReplyType.DURABLE, receivedPosition, durablePosition)
+  head.writeUInt32LE(Math.min(Math.round(flushMicros), 0xffff_ffff), 4)
+  return head
+}
+
 export function encodeErrorReply(type: 4 | 5, sequence: number, error: WireError): Buffer {
   const body = packr.pack(error)
   const head = encodeReply(type, sequence, 0)
@@ -44,7 +52,7 @@ export function encodeErrorReply(type: 4 | 5, sequence: number, error: WireError
 export interface ReplyHandler {
   stored(epoch: number, lastSequence: number): void
   propagated(epoch: number, lastSequence: number): void
-  durable(receivedPosition: number, durablePosition: number): void
+  durable(receivedPosition: number, durablePosition: number, flushMicros: number): void
   rejected(sequence: number, error: WireError): void
   error(error: WireError): void
 }
@@ -69,7 +77,7 @@ export class ReplyReader {
     const buffer = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk])
     let at = 0
     while (buffer.length - at >= LOG_REPLY_HEAD_BYTES) {
-      const length = buffer.readUInt32LE(at + 4)
+      const length = buffer[at] === ReplyType.DURABLE ? 0 : buffer.readUInt32LE(at + 4)
       if (length > LOG_REPLY_BYTES_LIMIT) throw badLength(length)
       const end = at + LOG_REPLY_HEAD_BYTES + length
       if (end > buffer.length) break
@@ -92,7 +100,7 @@ function dispatch(buffer: Buffer, at: number, end: number, handler: ReplyHandler
   if (unused !== 0) throw badHead(`${unused} in an unused field of type ${type}, expected 0`)
   if (type === ReplyType.STORED) handler.stored(first, second)
   else if (type === ReplyType.PROPAGATED) handler.propagated(first, second)
-  else if (type === ReplyType.DURABLE) handler.durable(first, second)
+  else if (type === ReplyType.DURABLE) handler.durable(first, second, buffer.readUInt32LE(at + 4))
   else if (type === ReplyType.REJECTED)
     handler.rejected(first, unpackError(buffer.subarray(at + LOG_REPLY_HEAD_BYTES, end)))
   else if (type === ReplyType.ERROR) handler.error(unpackError(buffer.subarray(at + LOG_REPLY_HEAD_BYTES, end)))

@@ -19,7 +19,7 @@ export interface LocalPairOptions {
   /** The nodes' directories are made in here. */
   readonly directory: string
   readonly channels: number
-  /** Of the master; the replica and all log channels take the ports behind it. 0: any free ports. */
+  /** Of the master; all log channels, the replica and the admin ports take the ports behind it. 0: any free ports. */
   readonly port: number
   readonly say: (text: string) => void
 }
@@ -48,10 +48,10 @@ export class LocalPair {
     const clusterId = randomUUID()
     const common = { clusterId, channels, segmentBytes: SEGMENT_BYTES }
     initNode({ ...common, directory: this.#directory('replica'), role: 'replica' })
-    const replica = await this.#run('replica', port === 0 ? 0 : port + 1 + channels)
+    const replica = await this.#run('replica', this.#port(1 + channels), this.#port(2 * (1 + channels)))
     if (this.#stopping) throw new TravertineError('INTERRUPTED', 'Cannot start the pair: it is being stopped')
     initNode({ ...common, directory: this.#directory('master'), role: 'master', replicas: [replica.address] })
-    const master = await this.#run('master', port)
+    const master = await this.#run('master', port, this.#port(2 * (1 + channels) + 1))
     return { master, replica }
   }
 
@@ -74,10 +74,15 @@ export class LocalPair {
     for (const process of this.#processes) process.kill()
   }
 
-  async #run(name: 'master' | 'replica', port: number): Promise<PairNode> {
+  /** The one so far behind the master's; 0: any free one. */
+  #port(distance: number): number {
+    return this.#options.port === 0 ? 0 : this.#options.port + distance
+  }
+
+  async #run(name: 'master' | 'replica', port: number, adminPort: number): Promise<PairNode> {
     const { say } = this.#options
     const directory = this.#directory(name)
-    const process = new NodeProcess({ name, directory, port, onLog: (text) => say(`${name}: ${text}`) })
+    const process = new NodeProcess({ name, directory, port, adminPort, onLog: (text) => say(`${name}: ${text}`) })
     this.#processes.push(process)
     const ready: ReadyLine = await process.ready()
     const address = `${HOST_DEFAULT}:${ready.port}`

@@ -18,6 +18,7 @@ const END_MS_MAX = DRAIN_MS_MAX + 10_000
 export interface NodeProcessOptions {
   readonly directory: string
   readonly port: number
+  readonly adminPort: number
   /** How it is called in texts: master. */
   readonly name: string
   /** Hears what the node says at `warn` and above. */
@@ -36,9 +37,10 @@ export class NodeProcess {
   #hasEnded = false
   #stopping = false
 
-  constructor({ directory, port, name, onLog }: NodeProcessOptions) {
+  constructor({ directory, port, adminPort, name, onLog }: NodeProcessOptions) {
     const main = fileURLToPath(new URL('./main.js', import.meta.url))
-    const words = ['run', directory, '--port', String(port), '--json', '--log-format', 'json', '--stop-with-stdin']
+    const ports = ['--port', String(port), '--admin-port', String(adminPort)]
+    const words = ['run', directory, ...ports, '--json', '--log-format', 'json', '--stop-with-stdin']
     this.name = name
     this.#onLog = onLog
     this.#child = spawn(process.execPath, [main, ...words], { stdio: ['pipe', 'pipe', 'pipe'], detached: true })

@@ -30,8 +30,14 @@ export class NodeSettings {
 
   /** @throws CONFIG_INVALID if nobody says which directory */
   get node(): NodeConfig {
-    const { node, listen, wal } = this.#running
-    if (node.directory !== undefined) return { directory: node.directory, ...listen, ...wal }
+    const { node, listen, admin, wal } = this.#running
+    if (node.directory !== undefined)
+      return {
+        directory: node.directory,
+        ...listen,
+        ...wal,
+        admin: admin.enabled ? admin : undefined,
+      }
     throw new TravertineError('CONFIG_INVALID', 'Cannot run a node: found no data directory, expected one', {
       where: { key: 'node.directory' },
       hint: 'travertine run DIRECTORY, or node.directory in the file of --config',
@@ -65,10 +71,13 @@ export class NodeSettings {
 
 /** What is written on the command line rules over everything else. */
 function sourcesOf(directory: string | undefined, options: RunOptions): ConfigSources {
-  const given: readonly (readonly [string, string, string | number | undefined])[] = [
+  const given: readonly (readonly [string, string, string | number | boolean | undefined])[] = [
     ['node.directory', 'DIRECTORY', directory],
     ['listen.host', '--host', options.host],
     ['listen.port', '--port', options.port],
+    ['admin.enabled', '--no-admin', options.admin === false ? false : undefined],
+    ['admin.host', '--admin-host', options.adminHost],
+    ['admin.port', '--admin-port', options.adminPort],
     ['wal.segmentsAhead', '--segments-ahead', options.segmentsAhead],
     ['log.format', '--log-format', options.logFormat],
     ['log.level', '--log-level', options.logLevel],

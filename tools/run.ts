@@ -9,6 +9,7 @@
  */
 import { type Command, Option } from 'commander'
 import {
+  ADMIN_PORT_DEFAULT_TEXT,
   HOST_DEFAULT,
   LOG_FORMATS,
   LOG_LEVELS,
@@ -28,6 +29,10 @@ export interface RunOptions {
   readonly config?: string
   readonly host?: string
   readonly port?: number
+  /** `--no-admin` */
+  readonly admin?: boolean
+  readonly adminHost?: string
+  readonly adminPort?: number
   readonly segmentsAhead?: number
   readonly logFormat?: LogFormat
   readonly logLevel?: LogLevel
@@ -42,6 +47,8 @@ export interface ReadyLine {
   readonly host: string
   readonly port: number
   readonly logPorts: readonly number[]
+  /** Where the admin HTTP server listens; null: there is none. */
+  readonly admin: { readonly host: string; readonly port: number } | null
   readonly pid: number
   readonly clusterId: string
   readonly nodeId: string
@@ -79,6 +86,13 @@ export function runCommand(): Command {
         `(default: ${PORT_DEFAULT})`,
       wholeNumber(0, 65_535),
     )
+    .option('--admin-host <address>', `address of the admin HTTP server (default: ${HOST_DEFAULT})`)
+    .option(
+      '--admin-port <number>',
+      `port of the admin HTTP server; 0: a free one (default: ${ADMIN_PORT_DEFAULT_TEXT})`,
+      wholeNumber(0, 65_535),
+    )
+    .option('--no-admin', 'no admin HTTP server')
     .option(
       '--segments-ahead <number>',
       `files to keep prepared per channel (default: ${SEGMENTS_AHEAD_DEFAULT})`,
@@ -113,9 +127,19 @@ async function run(directory: string | undefined, options: RunOptions): Promise<
   say('stopped')
 }
 
-function announce({ host, port, logPorts, status }: TravertineNode, json: boolean): void {
+function announce({ host, port, logPorts, admin, status }: TravertineNode, json: boolean): void {
   const { role, clusterId, nodeId } = status()
-  const ready: ReadyLine = { ok: true, role, host, port, logPorts, pid: process.pid, clusterId, nodeId }
+  const ready: ReadyLine = {
+    ok: true,
+    role,
+    host,
+    port,
+    logPorts,
+    admin: admin ?? null,
+    pid: process.pid,
+    clusterId,
+    nodeId,
+  }
   if (json) printJson(ready)
   else printLine(`${role} ready on ${host}:${port}, log channels on ${logPorts.join(', ')}, pid ${process.pid}`)
 }

@@ -81,6 +81,8 @@ export class Board {
   readonly #waiting: number
   readonly #part: number
   readonly #cell: number
+  /** Layers that this view has closed: the one whose exchange took effect counts. */
+  closes = 0
 
   constructor(handle: BoardHandle) {
     this.handle = handle
@@ -97,7 +99,7 @@ export class Board {
 
   /** Closes `layer` if it is the open one. Losing the race is fine: then another channel has closed it. */
   close(layer: bigint): void {
-    Atomics.compareExchange(this.#word, OPEN, layer, layer + 1n)
+    if (Atomics.compareExchange(this.#word, OPEN, layer, layer + 1n) === layer) this.closes++
   }
 
   stored(): bigint {

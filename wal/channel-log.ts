@@ -99,6 +99,8 @@ export class ChannelLog implements LogPort {
   readonly #sealEnds = new Deque<{ readonly layer: bigint; readonly end: number }>()
   /** From this position on `#sealEnds` is complete. */
   #sealEndsFrom: number
+  /** Since the start, for whoever measures. */
+  readonly counts = { frames: 0, sessions: 0, entries: 0, seals: 0 }
   #stampedLayer = NONE
   /** Entries stamped in `#stampedLayer`: the counter half of server-made minor versions. */
   #minorCounter = 0
@@ -243,6 +245,9 @@ export class ChannelLog implements LogPort {
       stamp.apply(session.frame, session.at, position, entryCount === 0 ? 0 : this.#minorCounter)
       this.#minorCounter += entryCount
       if (session.record !== undefined) writer.noteConfig({ position, config: session.record.config })
+      this.counts.entries += entryCount
+      this.counts.frames++
+      if (session.record === undefined) this.counts.sessions++
       position += session.bytes
       writer.appendSlice(session.frame, session.at, session.bytes)
       this.#notePending(layer, session)
@@ -268,6 +273,8 @@ export class ChannelLog implements LogPort {
         headerSeed,
       ),
     )
+    this.counts.frames++
+    this.counts.seals++
     const end = writer.appendedPosition
     writer.noteSeal({ epoch: layer, position, end, term: term.number, termTag: term.tag })
     writer.noteWhole(shownStored)

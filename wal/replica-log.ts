@@ -31,6 +31,8 @@ export class ReplicaLog {
   readonly #options: ReplicaLogOptions
   /** Seals appended and not yet durable. */
   #appendedSeals: FoundSeal[] = []
+  /** Since this log was opened, for whoever measures. */
+  readonly counts = { frames: 0, sessions: 0, entries: 0 }
   #durableSeals: FoundSeal[] = []
   /** The same for CONFIGs: bodies, and the epochs that they belong to. */
   #appendedConfigs: ReceivedConfig[] = []
@@ -75,6 +77,11 @@ export class ReplicaLog {
     const kind = buffer[at + HeaderOffset.kind]
     if (kind === FrameKind.SEAL) this.#noteSeal(buffer, at, bytes, where)
     else if (kind === FrameKind.CONFIG) this.#noteConfig(buffer, at, bytes, where)
+    else if (kind === FrameKind.ENTRIES) {
+      this.counts.sessions++
+      this.counts.entries += buffer.readUInt32LE(at + HeaderOffset.entryCount)
+    }
+    this.counts.frames++
     writer.appendSlice(buffer, at, bytes)
   }
 

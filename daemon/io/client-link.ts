@@ -22,6 +22,8 @@ export interface ClientLinkOptions {
   readonly refusal: () => TravertineError | undefined
   /** Called after frames were accepted. */
   readonly onAccepted: () => void
+  /** A session was rejected, or the connection ended by this: for whoever counts. */
+  readonly onError: (error: TravertineError) => void
   readonly onClose: () => void
 }
 
@@ -78,6 +80,7 @@ export class ClientLink implements Origin {
   }
 
   rejected(sequence: number, error: TravertineError): void {
+    this.#options.onError(error)
     this.#reply(encodeErrorReply(ReplyType.REJECTED, sequence, toWireError(error)))
   }
 
@@ -97,6 +100,7 @@ export class ClientLink implements Origin {
     if (this.#ended) return
     this.sendReplies()
     this.#ended = true
+    this.#options.onError(error)
     this.#options.connection.end(encodeErrorReply(ReplyType.ERROR, 0, toWireError(error)))
   }
 

@@ -26,6 +26,10 @@ export class ControlConnections {
     this.#status = status
   }
 
+  get count(): number {
+    return this.#connections.size
+  }
+
   /** Resolves with the port. @throws PORT_IN_USE, CONFIG_INVALID */
   async listen(host: string, port: number): Promise<number> {
     const at = { host, port, connectionLimit: CONNECTION_COUNT_LIMIT }

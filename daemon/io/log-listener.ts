@@ -13,6 +13,8 @@ export interface LogOpenings {
   /** Somebody wants to append: a client on a master, a master on a replica. */
   append(connection: Connection, open: Message<'log_open'>, rest: Buffer): void
   read(connection: Connection, open: Message<'log_read'>, rest: Buffer): void
+  /** A connection was refused: for whoever counts. */
+  refused(error: TravertineError): void
 }
 
 export class LogListener {
@@ -48,7 +50,7 @@ export class LogListener {
   #accept(connection: Connection): void {
     const reader = new MessageReader({ peer: connection.peer })
     const timer = this.#world.clock.after(HANDSHAKE_MS_MAX, () => {
-      refuse(
+      this.#refuse(
         connection,
         new TravertineError('HANDSHAKE_TIMEOUT', 'Cannot open a log connection: found no log_open or log_read in time'),
       )
@@ -66,11 +68,17 @@ export class LogListener {
         } catch (thrown) {
           timer.cancel()
           if (!(thrown instanceof TravertineError)) throw thrown
-          refuse(connection, thrown)
+          this.#refuse(connection, thrown)
         }
       },
       closed: () => timer.cancel(),
     })
+  }
+
+  /** Says why, and closes. */
+  #refuse(connection: Connection, error: TravertineError): void {
+    this.#openings.refused(error)
+    connection.end(encodeMessage({ type: 'error', error: toWireError(error) }))
   }
 }
 
@@ -79,9 +87,4 @@ function unexpectedOpening({ type }: Message): TravertineError {
     'MESSAGE_UNEXPECTED',
     `Cannot open a log connection: found ${type}, expected log_open or log_read`,
   )
-}
-
-/** Says why, and closes. */
-function refuse(connection: Connection, error: TravertineError): void {
-  connection.end(encodeMessage({ type: 'error', error: toWireError(error) }))
 }

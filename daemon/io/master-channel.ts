@@ -22,6 +22,8 @@ import type { Operation, RunOperation } from '../../wal/log-port.ts'
 import { readingStart } from '../../wal/recovery-point.ts'
 import { Segments } from '../../wal/segments.ts'
 import type { TermHistory } from '../../wal/term-history.ts'
+import { MasterMeter } from '../metrics/master-meter.ts'
+import type { StatSlots } from '../metrics/stat-slots.ts'
 import { ClientLink } from './client-link.ts'
 import { LogListener } from './log-listener.ts'
 import { QuietWatch } from './quiet-watch.ts'
@@ -34,6 +36,7 @@ export interface MasterChannelOptions {
   readonly run: RunOperation
   readonly channel: number
   readonly disk: Disk
+  readonly stats: StatSlots
   readonly channelDirectory: string
   readonly board: Board
   readonly writer: ChannelWriter
@@ -56,6 +59,7 @@ interface OpenRow {
 export class MasterChannel implements Downstream {
   readonly #options: MasterChannelOptions
   readonly #log: ChannelLog
+  readonly #meter: MasterMeter
   readonly #listener: LogListener
   readonly registry = new SessionRegistry()
   readonly #links = new Set<ClientLink>()
@@ -84,9 +88,15 @@ export class MasterChannel implements Downstream {
       wake: (other) => (other === options.channel ? clock.nextTurn(() => this.wakened()) : options.wake(other)),
       wallClockMs: () => clock.wallClockMs(),
     })
+    const { stats, board, writer } = options
+    this.#meter = new MasterMeter({ stats, log: this.#log, board, writer, clock })
     this.#quietWatch = new QuietWatch(clock, () => this.#becomeQuiet())
     const failed = (thrown: unknown): void => this.#poison(thrown)
-    this.#flush = { begin: () => this.#log.beginFlush(), done: () => this.#flushed(), failed }
+    const beginFlush = (): ReturnType<ChannelLog['beginFlush']> => {
+      this.#meter.flushBegins()
+      return this.#log.beginFlush()
+    }
+    this.#flush = { begin: beginFlush, done: () => this.#flushed(), failed }
     this.#recompute = { begin: () => this.#log.beginRecompute(), done: () => this.#recomputed(), failed }
     this.#readers = new ReaderLinks({
       clock,
@@ -100,6 +110,7 @@ export class MasterChannel implements Downstream {
     this.#listener = new LogListener(options.world, {
       append: (connection, open, rest) => this.#openClient(connection, open, rest),
       read: (connection, open, rest) => this.#readers.open(connection, open, rest),
+      refused: (error) => stats.countError(error.code),
     })
   }
 
@@ -110,6 +121,7 @@ export class MasterChannel implements Downstream {
   /** Hands bytes that are about to be written to the replicas that are level. */
   offer(position: number, buffers: readonly Buffer[], bytes: number): void {
     for (const row of this.#rows.values()) row.sender.offer(position, buffers, bytes)
+    this.#meter.offered(position + bytes)
   }
 
   openRow(
@@ -127,10 +139,17 @@ export class MasterChannel implements Downstream {
       resume: peer.resume,
       files: this.#openFiles(),
       durablePosition: () => writer.durablePosition,
-      onOpen: (position) => this.#acknowledge(row, position, () => onRow('rowOpen', row, session)),
-      onDurable: (position) => this.#acknowledge(row, position),
+      onOpen: (position) => {
+        this.#meter.rowUp(row, position)
+        this.#acknowledge(row, position, () => onRow('rowOpen', row, session))
+      },
+      onDurable: (position, flushMicros) => {
+        this.#meter.acknowledged(row, position, flushMicros)
+        this.#acknowledge(row, position)
+      },
       onDown: (error) => {
         this.#rows.delete(row)
+        this.#meter.rowDown(row)
         this.#run({
           begin: () => this.#log.beginRowDown(row),
           done: () => onRow('rowDown', row, session, error),
@@ -163,6 +182,11 @@ export class MasterChannel implements Downstream {
     if (this.#poisoned) return
     this.#log.acceptConfig(record, onStored)
     this.#scheduleFlush()
+  }
+
+  /** Once a second. */
+  heartbeat(): void {
+    this.#meter.publish(this.#links.size, this.#readers.count)
   }
 
   setDiskLow(low: boolean): void {
@@ -199,6 +223,7 @@ export class MasterChannel implements Downstream {
       producer: open.producer,
       refusal: () => this.#refusal(),
       onAccepted: () => this.#accepted(),
+      onError: (error) => this.#options.stats.countError(error.code),
       onClose: () => {
         release()
         this.#links.delete(link)
@@ -222,6 +247,7 @@ export class MasterChannel implements Downstream {
   }
 
   #accepted(): void {
+    this.#meter.accepted()
     if (this.#log.queuedBytes > CHANNEL_QUEUE_BYTES_LIMIT && !this.#paused) {
       this.#paused = true
       for (const link of this.#links) link.pause()
@@ -260,6 +286,7 @@ export class MasterChannel implements Downstream {
 
   #flushed(): void {
     this.#flushScheduled = false
+    this.#meter.flushed()
     this.#options.world.clock.nextTurn(this.#sendReplies) // before the next flush, and before anything else is awaited
     for (const row of this.#rows.values()) row.sender.pump()
     this.#readers.pump()
@@ -278,6 +305,7 @@ export class MasterChannel implements Downstream {
     if (this.#log.wantsFlush) return this.#quietWatch.touch()
     this.#attempt(() => {
       this.#log.appendMark()
+      this.#meter.marked()
       this.#options.writer.becomeQuiet()
     })
     this.#readers.pump()

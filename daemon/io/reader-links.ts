@@ -49,6 +49,10 @@ export class ReaderLinks {
     this.#options = options
   }
 
+  get count(): number {
+    return this.#links.size
+  }
+
   /** @throws SECRET_INVALID, CHANNEL_UNKNOWN, LOG_DROPPED, MESSAGE_UNEXPECTED, DISK_FAILED */
   open(connection: Connection, open: Message<'log_read'>, rest: Buffer): void {
     const { channel, registry, openFiles, startOf } = this.#options

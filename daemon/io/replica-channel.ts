@@ -9,13 +9,15 @@ import type { Connection } from '../../protocol/connection.ts'
 import { encodeMessage, type Message } from '../../protocol/control-message.ts'
 import { TravertineError, toWireError } from '../../protocol/errors.ts'
 import { FrameReader } from '../../protocol/frame-reader.ts'
-import { encodeErrorReply, encodeReply, ReplyType } from '../../protocol/log-reply.ts'
+import { encodeDurableReply, encodeErrorReply, ReplyType } from '../../protocol/log-reply.ts'
 import type { World } from '../../protocol/world.ts'
 import type { ChannelWriter } from '../../wal/channel-writer.ts'
 import { type ReceivedConfig, ReplicaLog } from '../../wal/replica-log.ts'
 import type { Segments } from '../../wal/segments.ts'
 import { latestTerm, type TermHistory } from '../../wal/term-history.ts'
 import type { FoundSeal } from '../../wal/whole-epoch.ts'
+import { ReplicaMeter } from '../metrics/replica-meter.ts'
+import type { StatSlots } from '../metrics/stat-slots.ts'
 import { LogListener } from './log-listener.ts'
 import { QuietWatch } from './quiet-watch.ts'
 import { ReaderLinks } from './reader-links.ts'
@@ -28,6 +30,7 @@ export interface ReplicaChannelOptions {
   readonly world: Pick<World, 'clock' | 'network'>
   readonly channel: number
   readonly headerSeed: number
+  readonly stats: StatSlots
   /** Makes a writer whose next byte is at `position`. */
   readonly openWriter: (position: number) => ChannelWriter
   readonly position: number
@@ -55,6 +58,7 @@ export class ReplicaChannel {
   readonly registry = new SessionRegistry()
   readonly #readers: ReaderLinks
   #log: ReplicaLog
+  readonly #meter: ReplicaMeter
   #history: TermHistory = []
   #link: Link | undefined
   #flushScheduled = false
@@ -66,6 +70,7 @@ export class ReplicaChannel {
     this.#options = options
     const { clock } = options.world
     this.#log = this.#logAt([], options.position)
+    this.#meter = new ReplicaMeter(options.stats, this.#log)
     this.#quietWatch = new QuietWatch(clock, () => this.#attempt(() => this.#log.becomeQuiet()))
     this.#readers = new ReaderLinks({
       clock,
@@ -79,6 +84,7 @@ export class ReplicaChannel {
     this.#listener = new LogListener(options.world, {
       append: (connection, open, rest) => this.#openLink(connection, open, rest),
       read: (connection, open, rest) => this.#readers.open(connection, open, rest),
+      refused: (error) => options.stats.countError(error.code),
     })
   }
 
@@ -97,7 +103,13 @@ export class ReplicaChannel {
 
   follow(history: TermHistory, position: number): void {
     this.#log = this.#logAt(history, position)
+    this.#meter.follow(this.#log)
     this.#history = history
+  }
+
+  /** Once a second. */
+  heartbeat(): void {
+    this.#meter.publish(this.#link === undefined ? 0 : 1, this.#readers.count)
   }
 
   stop(): void {
@@ -156,13 +168,18 @@ export class ReplicaChannel {
 
   #flush(): void {
     if (this.#poisoned || !this.#log.wantsFlush) return
+    const { clock } = this.#options.world
+    const before = clock.now()
     this.#attempt(() => this.#log.flush())
-    this.#link?.connection.write(encodeReply(ReplyType.DURABLE, this.#log.receivedPosition, this.#log.durablePosition))
+    const flushMicros = (clock.now() - before) * 1_000
+    const { receivedPosition, durablePosition } = this.#log
+    this.#link?.connection.write(encodeDurableReply(receivedPosition, durablePosition, flushMicros))
+    this.#meter.flushed()
     this.#quietWatch.touch()
     this.#readers.pump()
     const configs = this.#log.takeDurableConfigs()
     if (configs.length > 0) this.#options.onConfigs(configs)
-    this.#sealTimer ??= this.#options.world.clock.after(SEALS_REPORT_MS, () => this.#reportSeals())
+    this.#sealTimer ??= clock.after(SEALS_REPORT_MS, () => this.#reportSeals())
   }
 
   /** Something that touches the disk: whatever goes wrong there ends the channel, and its link with it. */
@@ -189,6 +206,7 @@ export class ReplicaChannel {
     const link = this.#link
     this.#link = undefined
     if (link === undefined) return
+    if (error !== undefined) this.#options.stats.countError(error.code)
     link.connection.end(error === undefined ? undefined : encodeErrorReply(ReplyType.ERROR, 0, toWireError(error)))
   }
 }

@@ -25,7 +25,8 @@ export interface ReplicaSenderOptions {
   /** What lies below may be read from the files. */
   readonly durablePosition: () => number
   readonly onOpen: (position: number) => void
-  readonly onDurable: (position: number) => void
+  /** @param flushMicros what the replica's write and fdatasync took */
+  readonly onDurable: (position: number, flushMicros: number) => void
   /** Called once. */
   readonly onDown: (error: TravertineError | undefined) => void
 }
@@ -143,7 +144,7 @@ export class ReplicaSender {
   }
 
   readonly #handler = {
-    durable: (receivedPosition: number, durablePosition: number): void => {
+    durable: (receivedPosition: number, durablePosition: number, flushMicros: number): void => {
       const sent = this.#stream?.position ?? this.#options.resume
       if (durablePosition > sent) {
         this.#fail(
@@ -155,7 +156,7 @@ export class ReplicaSender {
         return
       }
       this.receivedPosition = receivedPosition
-      this.#options.onDurable(durablePosition)
+      this.#options.onDurable(durablePosition, flushMicros)
     },
     error: (error: Parameters<typeof fromWireError>[0]): void => this.#fail(fromWireError(error)),
     stored: (): void => this.#fail(unexpectedReply('STORED')),

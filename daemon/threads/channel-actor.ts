@@ -18,6 +18,7 @@ import { readingStart } from '../../wal/recovery-point.ts'
 import { channelDirectory, Segments } from '../../wal/segments.ts'
 import { MasterChannel } from '../io/master-channel.ts'
 import { ReplicaChannel } from '../io/replica-channel.ts'
+import { StatSlots } from '../metrics/stat-slots.ts'
 import type { DoorbellPreparer } from './segment-preparer.ts'
 import type { ChannelStart, FromChannel, MasterStart, ToChannel } from './thread-messages.ts'
 
@@ -38,6 +39,7 @@ export interface ChannelDoors {
 interface Channel {
   readonly registry: MasterChannel['registry']
   listen(host: string, port: number): Promise<number>
+  heartbeat(): void
   stop(): void
 }
 
@@ -46,6 +48,7 @@ export class ChannelActor {
   readonly #doors: ChannelDoors
   readonly #directory: string
   readonly #seed: number
+  readonly #stats: StatSlots
   readonly #master: MasterChannel | undefined
   readonly #replica: ReplicaChannel | undefined
   readonly #channel: Channel
@@ -57,6 +60,7 @@ export class ChannelActor {
     this.#start = start
     this.#doors = doors
     this.#directory = channelDirectory(start.directory, start.channel)
+    this.#stats = new StatSlots(start.stats)
     this.#seed = headerSeed(start.clusterId, channelId(start.channel))
     if (start.master === undefined) {
       this.#replica = this.#openReplica()
@@ -70,6 +74,11 @@ export class ChannelActor {
   /** Resolves with the port. @throws PORT_IN_USE, CONFIG_INVALID */
   listen(): Promise<number> {
     return this.#channel.listen(this.#start.host, this.#start.port)
+  }
+
+  /** Once a second: tells what is only known by looking. */
+  heartbeat(): void {
+    this.#channel.heartbeat()
   }
 
   /** Another channel has published progress. */
@@ -121,6 +130,7 @@ export class ChannelActor {
       run,
       channel,
       disk,
+      stats: this.#stats,
       channelDirectory: this.#directory,
       board: new Board(master.board),
       writer: this.#openWriter(position),
@@ -148,6 +158,7 @@ export class ChannelActor {
       world,
       channel,
       headerSeed: this.#seed,
+      stats: this.#stats,
       openWriter: (at) => this.#openWriter(at),
       position,
       openFiles: () => new Segments({ disk, directory: this.#directory, segmentBytes: 0, access: 'read' }),

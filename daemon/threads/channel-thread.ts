@@ -8,6 +8,9 @@ import { asError, TravertineError, toWireError } from '../../protocol/errors.ts'
 import { runAtOnce } from '../../wal/board-machine.ts'
 import { NodeDisk } from '../../wal/node-disk.ts'
 import { nodeWorld } from '../../world/node-world.ts'
+import { Heartbeat } from '../metrics/heartbeat.ts'
+import { MeasuredDisk } from '../metrics/measured-disk.ts'
+import { StatSlots } from '../metrics/stat-slots.ts'
 import { ChannelActor } from './channel-actor.ts'
 import { DoorbellPreparer } from './segment-preparer.ts'
 import type { ChannelThreadStart, FromChannel, ToChannel } from './thread-messages.ts'
@@ -18,19 +21,25 @@ const { start, wakePorts } = workerData as ChannelThreadStart // set by channel-
 
 const say = (message: FromChannel): void => port.postMessage(message)
 
+const stats = new StatSlots(start.stats)
 const actor = new ChannelActor(start, {
   world: nodeWorld,
-  disk: new NodeDisk(),
+  disk: new MeasuredDisk(new NodeDisk(), {
+    wrote: (ms) => stats.observe('write', ms),
+    flushed: (ms) => stats.observe('fdatasync', ms),
+  }),
   run: runAtOnce,
   preparer: new DoorbellPreparer(start.doorbell, (base) => say({ type: 'prepare', base })),
   say,
   wake: (channel) => wakePorts[channel]?.postMessage(0),
   onStopped: () => {
+    heartbeat.stop()
     port.close()
     for (const wakePort of wakePorts) wakePort?.close()
   },
 })
 
+const heartbeat = new Heartbeat(stats, () => actor.heartbeat())
 for (const wakePort of wakePorts) wakePort?.on('message', () => actor.wakened())
 port.on('message', (message: ToChannel) => actor.handle(message))
 actor.listen().then(

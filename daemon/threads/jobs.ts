@@ -10,10 +10,11 @@ import { rewriteTail, type StartOptions, type StartResult, startMastership } fro
 import { type ChannelScan, type RecoverOptions, recoverChannel } from '../../wal/recover.ts'
 import { type RecoveryPoint, writeRecoveryPoint } from '../../wal/recovery-point.ts'
 import { channelDirectory, prepareSegment } from '../../wal/segments.ts'
+import { type DiskMeter, MeasuredDisk } from '../metrics/measured-disk.ts'
 import { ringDoorbell } from './segment-preparer.ts'
 
 export interface Jobs {
-  recoverChannel: { args: Omit<RecoverOptions, 'disk'>; result: ChannelScan }
+  recoverChannel: { args: Omit<RecoverOptions, 'disk'> & { progress?: SharedArrayBuffer }; result: ChannelScan }
   startMastership: { args: Omit<StartOptions, 'disk'>; result: StartResult }
   /** Makes durable what a replica's scan has found, before it is reported as durable. */
   rewriteTail: { args: { directory: string; scan: ChannelScan }; result: undefined }
@@ -45,10 +46,23 @@ export function jobsOn(disk: Disk): RunJob {
   }
 }
 
+/** One slot per channel: how many bytes have been read so far. */
+function readCounter(progress: SharedArrayBuffer, channel: number): DiskMeter {
+  const slots = new Float64Array(progress)
+  return {
+    read: (bytes) => {
+      slots[channel] = (slots[channel] ?? 0) + bytes
+    },
+  }
+}
+
 type Work = { readonly [N in JobName]: (args: Jobs[N]['args']) => Jobs[N]['result'] }
 
 const workOn = (disk: Disk): Work => ({
-  recoverChannel: (args) => recoverChannel({ ...args, disk }),
+  recoverChannel: ({ progress, ...args }) => {
+    const counting = progress === undefined ? disk : new MeasuredDisk(disk, readCounter(progress, args.channel))
+    return recoverChannel({ ...args, disk: counting })
+  },
   startMastership: (args) => startMastership({ ...args, disk }),
   rewriteTail: ({ directory, scan }) => {
     rewriteTail(disk, directory, scan)

@@ -41,6 +41,8 @@ export interface ChannelStart {
   readonly doorbell: SharedArrayBuffer
   /** On a replica: last whole epoch, one u64, written by the control thread. */
   readonly whole: SharedArrayBuffer
+  /** What the thread tells of itself: see metrics/stat-slots.ts. */
+  readonly stats: SharedArrayBuffer
   readonly master: MasterStart | undefined
 }
 

@@ -30,11 +30,10 @@ t.test('each example is good, has every setting, and a comment for each', async 
 
 t.test('what an example does not say otherwise is the default', async (t) => {
   const usual = loadConfig({}).config
-  const different = { node: {}, listen: {}, wal: {}, log: { format: 'json' } }
   t.same(loadConfig({ file: fileOf('master') }).config, {
     ...usual,
     node: { directory: '/var/lib/travertine/master' },
-    log: { ...usual.log, ...different.log },
+    log: { ...usual.log, format: 'json' },
   })
 })
 
@@ -43,10 +42,20 @@ t.test('each example starts a node, which says so and ends in good order', async
   const clusterId = newMaster(join(directory, 'master'))
   newReplica(join(directory, 'replica'), clusterId)
   for (const name of EXAMPLES) {
-    const env = { TRAVERTINE_NODE_DIRECTORY: join(directory, name), TRAVERTINE_LISTEN_PORT: '0' }
+    const env = {
+      TRAVERTINE_NODE_DIRECTORY: join(directory, name),
+      TRAVERTINE_LISTEN_PORT: '0',
+      TRAVERTINE_ADMIN_PORT: '0',
+    }
     const node = start(t, ['run', '--config', fileOf(name), '--json'], { env })
     const [line] = await node.has('stdout', /^.+\n/)
-    t.match(JSON.parse(line), { ok: true, role: name, host: '127.0.0.1', clusterId })
+    t.match(JSON.parse(line), {
+      ok: true,
+      role: name,
+      host: '127.0.0.1',
+      clusterId,
+      admin: { host: '127.0.0.1', port: Number },
+    })
     node.kill('SIGTERM')
     const { code, stderr } = await node.ended
     t.equal(code, 0)

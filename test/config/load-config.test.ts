@@ -22,6 +22,7 @@ t.test('defaults: loopback, and everything but the directory', async (t) => {
   t.same(config, {
     node: {},
     listen: { host: '127.0.0.1', port: 7400 },
+    admin: { enabled: true, host: '127.0.0.1', port: 7480 },
     wal: { segmentsAhead: 2 },
     log: { format: 'pretty', level: 'info' },
   })
@@ -146,6 +147,15 @@ t.test('variables: texts become values only where they fit; unknown ones are tol
     environment: { TRAVERTINE_LISTEN_PROT: '1', PATH: '/bin', TRAVERTINE: '' },
   })
   t.same(unknownVariables, ['TRAVERTINE_LISTEN_PROT'])
+})
+
+t.test('the admin port follows the other one, unless it is given', async (t) => {
+  const port = (sources: Parameters<typeof loadConfig>[0]): number => loadConfig(sources).config.admin.port
+  t.equal(port({ environment: { TRAVERTINE_LISTEN_PORT: '7500' } }), 7580)
+  t.equal(port({ environment: { TRAVERTINE_LISTEN_PORT: '0' } }), 0, 'the system chooses both')
+  t.equal(port({ environment: { TRAVERTINE_LISTEN_PORT: '0', TRAVERTINE_ADMIN_PORT: '9000' } }), 9000)
+  const { problems } = checkConfig({ environment: { TRAVERTINE_LISTEN_PORT: '65500' } })
+  t.match(problems, [{ message: /admin.port would be 65580, expected at most 65535/, where: { key: 'admin.port' } }])
 })
 
 t.test('the line of a key, however it is written', async (t) => {

@@ -2,9 +2,11 @@
  * One master's channel in the test's own thread, on a real disk that can be told to fail, with one good client secret.
  * For what cannot be seen from outside a node: paused sockets, and an fdatasync that does not come back well.
  */
+
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import type { Socket } from 'node:net'
 import { MasterChannel } from '../../daemon/io/master-channel.ts'
+import { StatSlots } from '../../daemon/metrics/stat-slots.ts'
 import { initNode } from '../../daemon/node.ts'
 import { TravertineError } from '../../protocol/errors.ts'
 import { headerSeed } from '../../protocol/frame.ts'
@@ -79,6 +81,7 @@ export class ChannelHarness {
       term: { number: termNumber(1n), nodeId: nodeId(manifest.nodeId), tag: 1 },
       history: [],
       headerSeed: this.seed,
+      stats: new StatSlots(),
       wake: () => undefined,
       onRow: (type) => this.rows.push(type),
       onReaderFailed: () => undefined,

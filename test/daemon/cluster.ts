@@ -30,15 +30,17 @@ export class Cluster {
   readonly root: string
   readonly channels: number
   readonly #segmentsAhead: number
+  readonly #admin: NodeConfig['admin']
   readonly #running = new Map<string, TravertineNode>()
   readonly #ports = new Map<string, number>()
   readonly #clients: RawClient[] = []
   readonly lines: LogLine[] = []
 
-  private constructor(t: Teardown, options: { channels?: number; segmentsAhead?: number }) {
+  private constructor(t: Teardown, options: { channels?: number; segmentsAhead?: number; admin?: boolean }) {
     this.root = temporaryDirectory(t)
     this.channels = options.channels ?? 1
     this.#segmentsAhead = options.segmentsAhead ?? SEGMENTS_AHEAD_DEFAULT
+    this.#admin = options.admin === true ? { host: '127.0.0.1', port: 0 } : undefined
     t.teardown(async () => {
       for (const client of this.#clients) client.close()
       await Promise.all([...this.#running.values()].map((node) => node.close()))
@@ -48,7 +50,7 @@ export class Cluster {
   /** A master `m` and replicas `r1`, `r2`, .. that run. */
   static async start(
     t: Teardown,
-    options: { channels?: number; replicas?: number; segmentsAhead?: number } = {},
+    options: { channels?: number; replicas?: number; segmentsAhead?: number; admin?: boolean } = {},
   ): Promise<Cluster> {
     const cluster = new Cluster(t, options)
     const { channels } = cluster
@@ -92,7 +94,7 @@ export class Cluster {
     const wanted = this.#ports.get(name)
     const directory = this.directory(name)
     const onLog = (line: LogLine): void => void this.lines.push(line)
-    const config = { directory, segmentsAhead: this.#segmentsAhead, onLog }
+    const config = { directory, segmentsAhead: this.#segmentsAhead, admin: this.#admin, onLog }
     const node = name === 'm' ? await startNode({ ...config, port: 0 }) : await startReplica(config, wanted)
     this.#running.set(name, node)
     this.#ports.set(name, node.port)

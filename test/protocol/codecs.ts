@@ -17,7 +17,14 @@ import {
 } from '../../protocol/frame.ts'
 import { FrameReader } from '../../protocol/frame-reader.ts'
 import { channelId, clusterId } from '../../protocol/ids.ts'
-import { encodeErrorReply, encodeReply, type ReplyHandler, ReplyReader, ReplyType } from '../../protocol/log-reply.ts'
+import {
+  encodeDurableReply,
+  encodeErrorReply,
+  encodeReply,
+  type ReplyHandler,
+  ReplyReader,
+  ReplyType,
+} from '../../protocol/log-reply.ts'
 import { decodeMark, decodeSeal, encodeMark, encodeSeal, type Mark, type Seal } from '../../protocol/seal.ts'
 
 export type Given = Readonly<Record<string, unknown>>
@@ -123,7 +130,12 @@ const message: Codec = {
 
 type ReplyObject =
   | { readonly reply: 'stored' | 'propagated'; readonly epoch: number; readonly lastSequence: number }
-  | { readonly reply: 'durable'; readonly receivedPosition: number; readonly durablePosition: number }
+  | {
+      readonly reply: 'durable'
+      readonly receivedPosition: number
+      readonly durablePosition: number
+      readonly flushMicros: number
+    }
   | { readonly reply: 'rejected'; readonly sequence: number; readonly error: WireError }
   | { readonly reply: 'error'; readonly error: WireError }
 
@@ -133,8 +145,8 @@ export function replyCollector(): { readonly replies: ReplyObject[]; readonly ha
   const handler: ReplyHandler = {
     stored: (epoch, lastSequence) => replies.push({ reply: 'stored', epoch, lastSequence }),
     propagated: (epoch, lastSequence) => replies.push({ reply: 'propagated', epoch, lastSequence }),
-    durable: (receivedPosition, durablePosition) =>
-      replies.push({ reply: 'durable', receivedPosition, durablePosition }),
+    durable: (receivedPosition, durablePosition, flushMicros) =>
+      replies.push({ reply: 'durable', receivedPosition, durablePosition, flushMicros }),
     rejected: (sequence, error) => replies.push({ reply: 'rejected', sequence, error }),
     error: (error) => replies.push({ reply: 'error', error }),
   }
@@ -150,7 +162,7 @@ const reply: Codec = {
       case 'propagated':
         return encodeReply(ReplyType.PROPAGATED, r.epoch, r.lastSequence)
       case 'durable':
-        return encodeReply(ReplyType.DURABLE, r.receivedPosition, r.durablePosition)
+        return encodeDurableReply(r.receivedPosition, r.durablePosition, r.flushMicros)
       case 'rejected':
         return encodeErrorReply(ReplyType.REJECTED, r.sequence, r.error)
       case 'error':

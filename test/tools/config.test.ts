@@ -76,7 +76,9 @@ t.test('run: file, environment and options; the directory may come from any', as
     [asOption, { TRAVERTINE_LISTEN_PORT: String(inEnvironment) }, ['--port', String(asOption)]],
   ]
   for (const [port, env, words] of cases) {
-    const node = start(t, ['run', '--config', file, '--json', ...words], { env: { ...env, TRAVERTINE_OTHER: 'x' } })
+    const node = start(t, ['run', '--config', file, '--admin-port', '0', '--json', ...words], {
+      env: { ...env, TRAVERTINE_OTHER: 'x' },
+    })
     const [line] = await node.has('stdout', /^.+\n/)
     t.equal(JSON.parse(line).port, port)
     const warning = JSON.parse(node.stderr.split('\n')[0] ?? '')

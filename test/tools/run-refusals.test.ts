@@ -95,7 +95,7 @@ t.test('a port that is taken: that of the control channel, that of a log channel
   newMaster(directory)
   const taken = await occupiedPort(t)
   for (const port of [taken, taken - 1]) {
-    const ended = await run(t, ['run', directory, '--json', '--port', String(port)])
+    const ended = await run(t, ['run', directory, '--json', '--port', String(port), '--admin-port', '0'])
     t.equal(ended.code, 6)
     t.match(lastObject(ended), { ok: false, error: { code: 'PORT_IN_USE', where: { peer: `127.0.0.1:${taken}` } } })
     t.equal(refusal(ended), 'PORT_IN_USE')

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { temporaryDirectory } from '../temp-directory.ts'
 import { newMaster, openChannel, runNode } from './node-pair.ts'
-import { freePorts, run, start } from './travertine.ts'
+import { freePorts, lastObject, occupiedPort, run, start } from './travertine.ts'
 
 const put = (key: string, value = 'value') => ({ op: 'put', storage: 1, key, value: Buffer.from(value) }) as const
 
@@ -11,7 +11,7 @@ t.test('one line on stdout when it listens, for people or as JSON; the log on st
   const directory = join(temporaryDirectory(t), 'master')
   const clusterId = newMaster(directory, [], undefined, 2)
   const port = await freePorts(3)
-  const plain = start(t, ['run', directory, '--port', String(port)])
+  const plain = start(t, ['run', directory, '--port', String(port), '--admin-port', '0'])
   await plain.has('stdout', /\n/)
   t.equal(
     plain.stdout,
@@ -39,6 +39,24 @@ t.test('one line on stdout when it listens, for people or as JSON; the log on st
   t.same(JSON.parse(stdout), ready, 'nothing else on stdout')
   for (const line of stderr.trimEnd().split('\n'))
     t.match(JSON.parse(line), { level: /info|warn/, time: /Z$/, text: /./ })
+})
+
+t.test('the admin port: on loopback and told, on another port, or not there', async (t) => {
+  const directory = join(temporaryDirectory(t), 'master')
+  newMaster(directory)
+  const taken = await occupiedPort(t)
+  const refused = await run(t, ['run', directory, '--port', '0', '--admin-port', String(taken), '--json'])
+  t.equal(refused.code, 6)
+  t.match(lastObject(refused), { error: { code: 'PORT_IN_USE', where: { peer: `127.0.0.1:${taken}` } } })
+  const node = await runNode(t, directory)
+  const { admin } = JSON.parse(node.command.stdout)
+  t.match(admin, { host: '127.0.0.1', port: Number })
+  const ready = await fetch(`http://127.0.0.1:${admin.port}/readyz`)
+  t.match(await ready.json(), { ready: true, state: 'working' })
+  node.command.kill('SIGTERM')
+  t.equal((await node.command.ended).code, 0, 'a connection that is kept open does not hold it')
+  const without = await runNode(t, directory, ['--no-admin'])
+  t.equal(JSON.parse(without.command.stdout).admin, null)
 })
 
 t.test('SIGHUP does not end it', async (t) => {

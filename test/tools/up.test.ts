@@ -82,7 +82,7 @@ t.test('stays until Ctrl-C; what it says to try next works; then everything has 
 
 t.test('--directory keeps the data, with --port where to run it again; used twice it is refused', async (t) => {
   const directory = join(temporaryDirectory(t), 'new/pair')
-  const port = await freePorts(4)
+  const port = await freePorts(6)
   const words = ['up', '--directory', directory, '--port', String(port), '--channels', '1', '--json']
   const command = start(t, words)
   const [line] = await command.has('stdout', /^.+\n/)
@@ -114,7 +114,7 @@ t.test('a directory with other files is refused, and left alone', async (t) => {
 
 t.test('a node that cannot run: its own error is told, and the other one stopped', async (t) => {
   const { parent, env } = place(t)
-  const port = await freePorts(6)
+  const port = await freePorts(8)
   const master = start(t, ['up', '--port', String(port), '--json'], { env })
   await master.has('stdout', /\n/)
   const ended = await run(t, ['up', '--port', String(port), '--json'], { env })

@@ -1,0 +1,111 @@
+/**
+ * What one channel of a master counts and times. All of it once per flush or acknowledgement, never once per session.
+ *
+ * The stages of a commit, as docs/METRICS.md tells them:
+ *
+ *   accepted ... queue ... flush begins: write, fdatasync (measured-disk.ts)
+ *                                      : network, replica_fdatasync (round-trips.ts), side by side with these two
+ */
+import type { Clock } from '../../protocol/clock.ts'
+import type { Board } from '../../wal/board.ts'
+import type { ChannelLog } from '../../wal/channel-log.ts'
+import type { ChannelWriter } from '../../wal/channel-writer.ts'
+import { RoundTrips } from './round-trips.ts'
+import type { StatSlots } from './stat-slots.ts'
+
+export interface MasterMeterOptions {
+  readonly stats: StatSlots
+  readonly log: ChannelLog
+  readonly board: Board
+  readonly writer: ChannelWriter
+  readonly clock: Pick<Clock, 'now'>
+}
+
+export class MasterMeter {
+  readonly #options: MasterMeterOptions
+  readonly #rows = new Map<number, RoundTrips>()
+  /** When the oldest session in the queue came; 0: the queue is empty. */
+  #queuedAt = 0
+  #closes = 0
+  #seals = 0
+  #marks = 0
+  readonly #startedAt: number
+
+  constructor(options: MasterMeterOptions) {
+    this.#options = options
+    this.#startedAt = options.writer.durablePosition
+    this.#publishPositions()
+  }
+
+  /** Sessions have come. */
+  accepted(): void {
+    const { log, clock } = this.#options
+    if (this.#queuedAt === 0 && log.hasQueue()) this.#queuedAt = clock.now()
+  }
+
+  flushBegins(): void {
+    if (this.#queuedAt === 0) return
+    const { stats, clock } = this.#options
+    stats.observe('queue', clock.now() - this.#queuedAt)
+    this.#queuedAt = 0
+  }
+
+  flushed(): void {
+    const { stats, log, board, clock } = this.#options
+    const full = log.hasQueue()
+    if (full) this.#queuedAt = clock.now()
+    const [closes, seals] = [board.closes - this.#closes, log.counts.seals - this.#seals]
+    this.#closes = board.closes
+    this.#seals = log.counts.seals
+    stats.add('flushes', 1)
+    stats.add(full ? 'closedFull' : 'closedDrained', closes)
+    stats.add('closedByOthers', seals - closes)
+    stats.set('sessions', log.counts.sessions)
+    stats.set('entries', log.counts.entries)
+    stats.set('frames', log.counts.frames + this.#marks)
+    this.#publishPositions()
+  }
+
+  marked(): void {
+    this.#marks++
+    this.flushed()
+  }
+
+  rowUp(row: number, position: number): void {
+    const { stats, clock } = this.#options
+    const trips = new RoundTrips(stats, row, () => clock.now())
+    this.#rows.set(row, trips)
+    trips.up(position)
+  }
+
+  rowDown(row: number): void {
+    this.#rows.get(row)?.down()
+    this.#rows.delete(row)
+  }
+
+  /** The bytes before `end` are handed to all replicas. */
+  offered(end: number): void {
+    for (const trips of this.#rows.values()) trips.sent(end)
+  }
+
+  acknowledged(row: number, position: number, flushMicros: number): void {
+    this.#rows.get(row)?.durable(position, flushMicros)
+  }
+
+  /** Called with each heartbeat. */
+  publish(clients: number, readers: number): void {
+    const { stats } = this.#options
+    stats.set('clients', clients)
+    stats.set('readers', readers)
+    for (const trips of this.#rows.values()) trips.publishLag()
+    this.#publishPositions()
+  }
+
+  #publishPositions(): void {
+    const { stats, log, writer } = this.#options
+    stats.set('writtenBytes', writer.durablePosition - this.#startedAt)
+    stats.set('durablePosition', writer.durablePosition)
+    stats.set('appendedPosition', writer.appendedPosition)
+    stats.set('queuedBytes', log.queuedBytes)
+  }
+}

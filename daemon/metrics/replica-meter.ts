@@ -1,0 +1,56 @@
+/** What one channel of a replica counts, once per flush. The stages write and fdatasync come from measured-disk.ts. */
+import type { ReplicaLog } from '../../wal/replica-log.ts'
+import type { StatSlots } from './stat-slots.ts'
+
+interface Seen {
+  readonly frames: number
+  readonly sessions: number
+  readonly entries: number
+  readonly durablePosition: number
+}
+
+export class ReplicaMeter {
+  readonly #stats: StatSlots
+  #log: ReplicaLog
+  #seen: Seen
+
+  constructor(stats: StatSlots, log: ReplicaLog) {
+    this.#stats = stats
+    this.#log = log
+    this.#seen = seenOf(log)
+    this.#publishPositions()
+  }
+
+  /** Another history, and another log with it. */
+  follow(log: ReplicaLog): void {
+    this.#log = log
+    this.#seen = seenOf(log)
+    this.#publishPositions()
+  }
+
+  flushed(): void {
+    const [now, before] = [seenOf(this.#log), this.#seen]
+    this.#seen = now
+    this.#stats.add('flushes', 1)
+    this.#stats.add('frames', now.frames - before.frames)
+    this.#stats.add('sessions', now.sessions - before.sessions)
+    this.#stats.add('entries', now.entries - before.entries)
+    this.#stats.add('writtenBytes', now.durablePosition - before.durablePosition)
+    this.#publishPositions()
+  }
+
+  /** Called with each heartbeat. */
+  publish(masters: number, readers: number): void {
+    this.#stats.set('masters', masters)
+    this.#stats.set('readers', readers)
+    this.#publishPositions()
+  }
+
+  #publishPositions(): void {
+    this.#stats.set('durablePosition', this.#log.durablePosition)
+    this.#stats.set('appendedPosition', this.#log.receivedPosition)
+    this.#stats.set('queuedBytes', this.#log.receivedPosition - this.#log.durablePosition)
+  }
+}
+
+const seenOf = ({ counts, durablePosition }: ReplicaLog): Seen => ({ ...counts, durablePosition })

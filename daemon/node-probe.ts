@@ -1,0 +1,138 @@
+/**
+ * What a node can be asked about itself, from its first moment on: alive, ready, status, metrics. Decides nothing, keeps
+ * nothing but counts; whoever asks makes it look.
+ *
+ *   initialising -> working -> stopping
+ *
+ * The admin port answers before the log is recovered, so that a slow start can be watched.
+ */
+import { readFileSync } from 'node:fs'
+import type { Clock } from '../protocol/clock.ts'
+import { MIB } from '../protocol/limits.ts'
+import { HEARTBEAT_MS } from './metrics/heartbeat.ts'
+import { LoopDelayWatch } from './metrics/loop-delay.ts'
+import { ProgressWatch, type ThreadHealth } from './metrics/progress-watch.ts'
+import type { MetricsView } from './metrics/scrape.ts'
+import { StatSlots } from './metrics/stat-slots.ts'
+import type { LogLine } from './node-config.ts'
+import type { NodeStatus } from './node-status.ts'
+
+export type NodeState = 'initialising' | 'working' | 'stopping'
+
+export interface Readiness {
+  readonly ready: boolean
+  readonly state: NodeState
+  /** For people: what it waits for, or what it does. */
+  readonly reason: string
+}
+
+export interface Health {
+  /** Every channel thread makes progress. The control thread does: it is the one that answers. */
+  readonly alive: boolean
+  readonly threads: readonly ThreadHealth[]
+}
+
+export class NodeProbe {
+  readonly stats: readonly StatSlots[]
+  /** Bytes that recovery has read, per channel. */
+  readonly recovery: SharedArrayBuffer
+  readonly #recovered: Float64Array
+  readonly #logged = new Map<string, number>()
+  readonly #loop = new LoopDelayWatch()
+  readonly #timer: NodeJS.Timeout
+  readonly #clock: Pick<Clock, 'now'>
+  #progress: ProgressWatch | undefined
+  #state: NodeState = 'initialising'
+  #status: (() => NodeStatus) | undefined
+
+  constructor(channels: number, clock: Pick<Clock, 'now'>) {
+    this.#clock = clock
+    this.stats = Array.from({ length: channels }, () => new StatSlots())
+    this.recovery = new SharedArrayBuffer(channels * 8)
+    this.#recovered = new Float64Array(this.recovery)
+    this.#timer = setInterval(() => this.look(), HEARTBEAT_MS)
+    this.#timer.unref()
+  }
+
+  logged({ code }: LogLine): void {
+    if (code !== undefined) this.#logged.set(code, (this.#logged.get(code) ?? 0) + 1)
+  }
+
+  /** The node listens. */
+  working(status: () => NodeStatus): void {
+    this.#state = 'working'
+    this.#status = status
+    const threads = this.stats.map((stats, channel) => ({
+      name: `channel-${channel}`,
+      heartbeats: () => stats.get('heartbeats'),
+    }))
+    this.#progress = new ProgressWatch(threads, () => this.#clock.now())
+  }
+
+  /** Once a second. */
+  look(): void {
+    this.#progress?.look()
+    this.#loop.read()
+  }
+
+  stopping(): void {
+    this.#state = 'stopping'
+  }
+
+  /** Nobody will ask any more. */
+  close(): void {
+    clearInterval(this.#timer)
+    this.#loop.stop()
+  }
+
+  health(): Health {
+    const threads = this.#progress?.threads() ?? []
+    return { alive: threads.every(({ alive }) => alive), threads }
+  }
+
+  readiness(): Readiness {
+    const status = this.#status?.()
+    if (this.#state === 'stopping')
+      return { ready: false, state: 'stopping', reason: 'answers what is under way, then closes' }
+    if (status === undefined) return { ready: false, state: 'initialising', reason: this.#recoveryText() }
+    const { alive, threads } = this.health()
+    if (alive) return { ready: true, state: 'working', reason: describeWork(status) }
+    const stuck = threads.filter((thread) => !thread.alive).map(({ name, silentMs }) => `${name} for ${silentMs} ms`)
+    return { ready: false, state: 'working', reason: `no sign of life of ${stuck.join(', ')}` }
+  }
+
+  /** For /status.json. */
+  describe(): Readonly<Record<string, unknown>> {
+    return { ...this.readiness(), version: VERSION, pid: process.pid, ...this.health(), ...this.#status?.() }
+  }
+
+  view(): MetricsView {
+    return {
+      version: VERSION,
+      ready: this.readiness().ready,
+      status: this.#status?.(),
+      channels: this.stats,
+      threads: this.health().threads,
+      loopDelay: this.#loop.read(),
+      logged: this.#logged,
+      recoveryReadBytes: [...this.#recovered],
+    }
+  }
+
+  #recoveryText(): string {
+    const bytes = this.#recovered.reduce((a, b) => a + b, 0)
+    return `recovers its log, ${(bytes / MIB).toFixed(1)} MiB read so far`
+  }
+}
+
+function describeWork(status: NodeStatus): string {
+  const { role, replicas, diskLow, following, masterAddress } = status
+  if (diskLow) return 'DISK_LOW: new sessions are refused until there is room'
+  if (role === 'replica') return following ? `follows the master at ${masterAddress}` : 'waits for its master'
+  const streaming = replicas.filter(({ state }) => state === 'streaming').length
+  return replicas.length === 0 ? 'takes sessions' : `takes sessions, ${streaming} of ${replicas.length} replicas stream`
+}
+
+const VERSION = String(
+  (JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: unknown }).version, // our own file
+)
