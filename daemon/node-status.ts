@@ -1,5 +1,5 @@
 /** What `status` says of a node: plain data, the same in the CLI's JSON and on the control channel. */
-import type { Board } from '../wal/board.ts'
+import { type Board, NONE, UNKNOWN } from '../wal/board.ts'
 import type { Manifest, Role } from '../wal/manifest.ts'
 import type { Core } from './core/events.ts'
 import { MasterCore } from './core/master-core.ts'
@@ -8,7 +8,11 @@ import { ReplicaCore } from './core/replica-core.ts'
 export interface ReplicaStatus {
   readonly row: number
   readonly address: string
+  /** Counts for PROPAGATED. */
+  readonly inSync: boolean
   readonly state: string
+  /** STORED epochs that it is not known to hold; undefined while it is not connected. */
+  readonly lagEpochs: number | undefined
   /** Why it is not streaming. */
   readonly error: string | undefined
 }
@@ -32,6 +36,10 @@ export interface NodeStatus {
   readonly readers: number
   readonly controlConnections: number
   readonly replicas: readonly ReplicaStatus[]
+  /** Number of the cluster config, its least in-sync set, and how often it was loosened. */
+  readonly configNumber: number
+  readonly quorum: number
+  readonly loosened: number
   readonly diskLow: boolean
 }
 
@@ -69,9 +77,26 @@ export function describeNode({ manifest, board, core, whole, controlConnections,
     replicas: (master?.replicas() ?? []).map((r) => ({
       row: r.member.row,
       address: r.member.address,
+      inSync: r.member.inSync,
+      lagEpochs: board === undefined ? undefined : lagOf(board, r.member.row),
       state: r.state,
       error: r.lastError?.describe(),
     })),
+    configNumber: manifest.config.number,
+    quorum: manifest.config.quorum,
+    loosened: manifest.config.loosened,
     diskLow,
   }
+}
+
+/** By the cells of its row: whatever of a channel is not durable there begins at the layer in its cell. */
+function lagOf(board: Board, row: number): number | undefined {
+  const stored = board.stored() // before the cells: a row that moves on meanwhile is shown closer, never further away
+  let first = NONE
+  for (let channel = 0; channel < board.shape.channels; channel++) {
+    const cell = board.cell(row, channel)
+    if (cell === UNKNOWN) return undefined
+    if (cell < first) first = cell
+  }
+  return first > stored ? 0 : Number(stored - first) + 1
 }

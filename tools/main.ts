@@ -16,6 +16,7 @@ import { inspectCommand } from './inspect.ts'
 import { loadCommand } from './load.ts'
 import { outputDone, reportError, watchBrokenPipe } from './output.ts'
 import { runCommand } from './run.ts'
+import { statusCommand } from './status.ts'
 import { upCommand } from './up.ts'
 import { verifyCommand } from './verify.ts'
 
@@ -32,7 +33,16 @@ Example, a master and a replica on this machine with real data in them:
 
 ${exitCodesText(allExitCodes())}`,
     )
-  const commands = [initCommand, runCommand, upCommand, loadCommand, inspectCommand, verifyCommand, configCommand]
+  const commands = [
+    initCommand,
+    runCommand,
+    statusCommand,
+    upCommand,
+    loadCommand,
+    inspectCommand,
+    verifyCommand,
+    configCommand,
+  ]
   for (const make of commands) program.addCommand(make())
   return program
 }

@@ -24,7 +24,7 @@ async function readHelp(): Promise<ReadonlyMap<string, Ended>> {
 const HELP = await readHelp()
 
 t.test('the help of every command has examples that fit its options, and its exit codes', (t) => {
-  t.same([...HELP.keys()].sort(), ['config', 'init', 'inspect', 'load', 'run', 'up', 'verify'])
+  t.same([...HELP.keys()].sort(), ['config', 'init', 'inspect', 'load', 'run', 'status', 'up', 'verify'])
   for (const [name, { code, stdout, stderr }] of HELP) {
     t.equal(code, 0)
     t.equal(stderr, '')
@@ -78,7 +78,8 @@ t.test('a wrong command line: exit code 2, what is wrong, and what to look at', 
   const cases: readonly (readonly [readonly string[], RegExp])[] = [
     [['rn'], /unknown command 'rn'[\s\S]+Did you mean run\?/],
     [['run'], /found no data directory/],
-    [['init'], /missing required argument 'directory'/],
+    [['init', '--role', 'master'], /missing required argument 'directory'/],
+    [['init', 'a'], /required option '--role <role>' not specified/],
     [['run', 'a', 'b'], /too many arguments/],
     [['run', 'a', '--prot', '1'], /unknown option '--prot'[\s\S]+Did you mean --port\?/],
     [['run', 'a', '--port'], /'--port <number>' argument missing/],

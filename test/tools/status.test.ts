@@ -1,0 +1,84 @@
+/** `travertine status`: what it says of real nodes, and its exit codes; and the rule behind it on answers made by hand. */
+import { join } from 'node:path'
+import t from 'tap'
+import { TravertineError } from '../../protocol/errors.ts'
+import { reportStatus } from '../../tools/status-report.ts'
+import { temporaryDirectory } from '../temp-directory.ts'
+import { newMaster, newReplica, openChannel, runNode } from './node-pair.ts'
+import { lastObject, run } from './travertine.ts'
+
+const put = (key: string) => ({ op: 'put', storage: 1, key, value: Buffer.from('value') }) as const
+const CLUSTER = '00000000-0000-4000-8000-000000000001'
+
+t.test('healthy, degraded, no master: told with the reason, and by the exit code', async (t) => {
+  const directory = temporaryDirectory(t)
+  newReplica(join(directory, 'replica'), CLUSTER)
+  const replica = await runNode(t, join(directory, 'replica'))
+  const member = `127.0.0.1:${replica.port}`
+  newMaster(join(directory, 'master'), [member], CLUSTER)
+  const master = await runNode(t, join(directory, 'master'))
+  const { channel, client } = await openChannel(t, master.port)
+  await channel.write([put('one')], { level: 'propagated' })
+
+  const healthy = await run(t, ['status', `127.0.0.1:${master.port}`, '--json'])
+  t.equal(healthy.code, 0)
+  t.match(lastObject(healthy), {
+    ok: true,
+    health: 'healthy',
+    reasons: [],
+    clusterId: CLUSTER,
+    master: `127.0.0.1:${master.port}`,
+    term: 1,
+    policy: { number: 1, quorum: 1, loosened: 0 },
+    nodes: [
+      { address: `127.0.0.1:${master.port}`, role: 'master', inSync: false, why: '' },
+      { address: member, role: 'replica', inSync: true, state: 'streaming', lagEpochs: 0, why: '' },
+    ],
+  })
+  const fromReplica = await run(t, ['status', member])
+  t.equal(fromReplica.code, 0, 'the replica names the master')
+  t.match(fromReplica.stdout, /^healthy, master 127\.0\.0\.1:\d+, term 1\n/)
+
+  replica.command.kill('SIGTERM')
+  await replica.command.ended
+  await channel.write([put('two')], { level: 'stored' })
+  const degraded = await run(t, ['status', `127.0.0.1:${master.port}`, '--json'])
+  t.equal(degraded.code, 8)
+  t.match(lastObject(degraded), { ok: false, health: 'degraded', nodes: [{}, { role: 'unknown', lagEpochs: null }] })
+  t.match(degraded.stdout, member)
+
+  await client.close()
+  master.command.kill('SIGKILL')
+  await master.command.ended
+  const none = await run(t, ['status', `127.0.0.1:${master.port}`])
+  t.equal(none.code, 9)
+  t.match(none.stdout, /^no-master\n[\s\S]*WHY .*CONNECT_FAILED/)
+})
+
+t.test('a wrong address is a wrong command line', async (t) => {
+  t.equal((await run(t, ['status', 'nowhere'])).code, 2)
+})
+
+const answer = (address: string, status: Readonly<Record<string, unknown>>) => ({ address, status })
+const streaming = { address: 'b:1', inSync: true, state: 'streaming', lagEpochs: 0 }
+const master = { role: 'master', term: 3, quorum: 1, replicas: [streaming] }
+const replica = answer('b:1', { role: 'replica', term: 3 })
+
+t.test('the rule', (t) => {
+  const of = (...nodes: Parameters<typeof reportStatus>[0]) => {
+    const { health, reasons } = reportStatus(nodes)
+    return [health, reasons.length]
+  }
+  t.same(of(answer('a:1', master), replica), ['healthy', 0])
+  t.same(of(answer('a:1', { ...master, quorum: 0, replicas: [] })), ['healthy', 0], 'alone by its own wish')
+  t.same(of(answer('a:1', { ...master, quorum: 2 }), replica), ['degraded', 1], 'too few in-sync members')
+  t.same(of(answer('a:1', { ...master, diskLow: true }), replica), ['degraded', 1], 'a full disk')
+  const away = { ...streaming, state: 'idle', error: 'CONNECT_FAILED: away' }
+  t.same(of(answer('a:1', { ...master, replicas: [away] }), replica), ['degraded', 1], 'a member that does not stream')
+  t.same(of(answer('a:1', master), replica, answer('c:1', { ...master, term: 2 })), ['degraded', 1], 'an old master')
+  t.same(of(answer('a:1', master), replica, answer('d:1', { role: 'replica' })), ['degraded', 1], 'no member')
+  const error = new TravertineError('CONNECT_FAILED', 'Cannot ask')
+  t.same(of(answer('a:1', master), { address: 'b:1', error }), ['degraded', 1], 'a node that does not answer')
+  t.same(of(replica), ['no-master', 1])
+  t.end()
+})
