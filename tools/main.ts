@@ -17,6 +17,7 @@ import { loadCommand } from './load.ts'
 import { outputDone, reportError, watchBrokenPipe } from './output.ts'
 import { runCommand } from './run.ts'
 import { statusCommand } from './status.ts'
+import { tailCommand } from './tail.ts'
 import { upCommand } from './up.ts'
 import { verifyCommand } from './verify.ts'
 
@@ -36,9 +37,10 @@ ${exitCodesText(allExitCodes())}`,
   const commands = [
     initCommand,
     runCommand,
-    statusCommand,
     upCommand,
     loadCommand,
+    statusCommand,
+    tailCommand,
     inspectCommand,
     verifyCommand,
     configCommand,

@@ -26,8 +26,8 @@ export function newMaster(
   return initNode({ directory, role: 'master', segmentBytes: SEGMENT_BYTES, replicas, channels, ...cluster }).clusterId
 }
 
-export function newReplica(directory: string, clusterId: string): void {
-  initNode({ directory, role: 'replica', segmentBytes: SEGMENT_BYTES, clusterId })
+export function newReplica(directory: string, clusterId: string, channels = 1): void {
+  initNode({ directory, role: 'replica', segmentBytes: SEGMENT_BYTES, clusterId, channels })
 }
 
 /** `travertine run` on free ports; resolves when it listens. */
