@@ -60,27 +60,28 @@ async function tail(address: string, options: Options): Promise<void> {
   const end = new AbortController()
   void stop.requested.then(() => end.abort())
   try {
-    const shown = await print(address, options, end.signal)
-    if (!shown.wasCommitted && !follow) say('nothing is committed yet')
+    const lines = await print(address, options, end.signal)
+    if (lines === 0) say('found no committed entries')
   } catch (thrown) {
     if (stop.reason === undefined) throw thrown
     if (!follow) throw new InterruptedError('print all committed entries', stop.reason)
   }
 }
 
-async function print(address: string, options: Options, signal: AbortSignal): Promise<{ wasCommitted: boolean }> {
+/** @returns how many lines */
+async function print(address: string, options: Options, signal: AbortSignal): Promise<number> {
   const subscription = await subscribe(subscribeOptions(address, options, signal))
   let lines = 0
   for await (const epoch of subscription) {
     for (const entry of epoch.entries()) {
       printJson(fields(epoch, entry))
       lines++
-      if (lines === options.limit) return { wasCommitted: true } // leaving the loop closes the subscription
+      if (lines === options.limit) return lines // leaving the loop closes the subscription
       if (lines % LINES_PER_WAIT === 0) await outputRoom()
     }
     await outputRoom()
   }
-  return { wasCommitted: subscription.info.committedEpoch > 0n }
+  return lines
 }
 
 function subscribeOptions(address: string, { from, follow, storage }: Options, signal: AbortSignal): SubscribeOptions {

@@ -133,7 +133,7 @@ t.test('how it ends otherwise', async (t) => {
   const node = await runNode(t, directory)
   const address = `127.0.0.1:${node.port}`
   const empty = await run(t, ['tail', address])
-  t.same([empty.code, empty.stdout, empty.stderr], [0, '', 'nothing is committed yet\n'])
+  t.same([empty.code, empty.stdout, empty.stderr], [0, '', 'found no committed entries\n'])
 
   const { client } = await openChannel(t, node.port)
   const entries = Array.from({ length: 20_000 }, (_, i) => ({
