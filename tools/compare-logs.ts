@@ -7,12 +7,11 @@
  */
 import { setImmediate } from 'node:timers/promises'
 import { TravertineError } from '../protocol/errors.ts'
-import { sameTerm } from '../protocol/ids.ts'
 import { MIB } from '../protocol/limits.ts'
 import type { Disk } from '../wal/disk.ts'
 import type { ScannedFrame } from '../wal/frame-scan.ts'
 import { type Manifest, readManifest } from '../wal/manifest.ts'
-import { commonEnds } from '../wal/term-history.ts'
+import { commonEnds, lastShared } from '../wal/term-history.ts'
 import { ChannelWalk, gapError } from './channel-walk.ts'
 import { sameHistory, scanDirectory } from './read-log.ts'
 
@@ -180,8 +179,9 @@ class Comparison {
   }
 
   #checkTerms(shared: number, common: readonly number[], channels: readonly ComparedChannel[]): void {
-    const nextOfA = this.#a.history[shared]
-    const nextOfB = this.#b.history[shared]
+    const last = lastShared(this.#a.history, this.#b.history)
+    const nextOfA = this.#a.history[last === undefined ? 0 : last.a + 1]
+    const nextOfB = this.#b.history[last === undefined ? 0 : last.b + 1]
     if (nextOfA !== undefined && nextOfB !== undefined) {
       const terms = [nextOfA, nextOfB].map(({ term }) => `term ${term.number} of node ${term.nodeId}`)
       const parted = `found ${terms[0]} and ${terms[1]} behind ${shared} shared terms, expected one to continue the other`
@@ -231,11 +231,8 @@ const SURPLUS_HINT =
   'the surplus goes to divergent/ when this node follows the other one; until then the two are not one history'
 
 function countShared(a: Manifest, b: Manifest): number {
-  let shared = 0
-  for (; shared < Math.min(a.history.length, b.history.length); shared++) {
-    if (!sameTerm(a.history[shared]!.term, b.history[shared]!.term)) break // within both
-  }
-  return shared
+  const last = lastShared(a.history, b.history)
+  return last === undefined ? 0 : 1 + Math.min(last.a, last.b)
 }
 
 function bytesDiffer(a: ChannelWalk, b: ChannelWalk, one: ScannedFrame, other: ScannedFrame): Parting {

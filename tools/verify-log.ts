@@ -91,7 +91,8 @@ class LogCheck {
   constructor(options: VerifyOptions, manifest: Manifest) {
     this.#options = options
     this.#manifest = manifest
-    this.#whole = manifest.history[0]?.baseEpoch ?? 0n
+    const oldest = manifest.history[0]
+    this.#whole = oldest?.starts.some((start) => start > 0) === true ? 0n : (oldest?.baseEpoch ?? 0n) // WAL-48
   }
 
   async run(): Promise<VerifyReport> {

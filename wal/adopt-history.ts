@@ -4,11 +4,22 @@
  * The new history is durable, with its start positions, before any frame of it is accepted on any channel (DESIGN 4b).
  * As at the start of a mastership the replaced manifest alone is the cut; the surplus is in divergent/ before it.
  */
+import { TravertineError } from '../protocol/errors.ts'
 import { sameTerm } from '../protocol/ids.ts'
+import { TERM_HISTORY_LIMIT } from '../protocol/limits.ts'
 import type { Disk } from './disk.ts'
 import { keepDivergent } from './divergent.ts'
 import { type Manifest, writeManifest } from './manifest.ts'
-import { checkHistory, checkMasterTerm, commonEnds, latestTerm, type TermHistory } from './term-history.ts'
+import {
+  checkHistory,
+  checkMasterTerm,
+  commonEnds,
+  forgetOldest,
+  joinHistories,
+  lastShared,
+  latestTerm,
+  type TermHistory,
+} from './term-history.ts'
 
 export interface AdoptResult {
   readonly manifest: Manifest
@@ -26,11 +37,12 @@ export interface AdoptOptions {
   readonly history: TermHistory
 }
 
-/** @throws TERM_STALE, TERM_CONFLICT, HISTORY_DIVERGED, DISK_FULL, DISK_FAILED */
+/** @throws LOG_DROPPED, TERM_STALE, TERM_CONFLICT, HISTORY_DIVERGED, DISK_FULL, DISK_FAILED */
 export function adoptHistory(options: AdoptOptions): AdoptResult {
   const { disk, directory, manifest, ends, history } = options
   checkHistory(history, manifest.channels)
   const term = checkMasterTerm(manifest, latestTerm(history))
+  refuseForgotten(manifest.history, history)
   const common = manifest.history.length === 0 ? ends : commonEnds(manifest.history, history, manifest.channels)
   const resume = ends.map((end, channel) => Math.min(end, common[channel] ?? 0))
   const divergentBytes = ends.map((end, channel) => {
@@ -41,7 +53,19 @@ export function adoptHistory(options: AdoptOptions): AdoptResult {
   if (latestTerm(manifest.history) !== undefined && sameTerm(latestTerm(manifest.history)!, term)) {
     return { manifest, resume, divergentBytes } // the history we have: nothing parts, nothing to write
   }
-  const adopted: Manifest = { ...manifest, history, fence: term }
+  const joined = forgetOldest(joinHistories(manifest.history, history), resume, TERM_HISTORY_LIMIT)
+  const adopted: Manifest = { ...manifest, history: joined, fence: term }
   writeManifest(disk, directory, adopted)
   return { manifest: adopted, resume, divergentBytes }
+}
+
+/** Where no term is shared with a history that has forgotten some, nobody can say where the two part (WAL-48). */
+function refuseForgotten(own: TermHistory, history: TermHistory): void {
+  const hasForgotten = history[0]?.starts.some((start) => start > 0) === true
+  if (own.length === 0 || !hasForgotten || lastShared(own, history) !== undefined) return
+  throw new TravertineError(
+    'LOG_DROPPED',
+    `Cannot follow a history: found term ${own.at(-1)?.term.number} here, and ${history[0]?.term.number} as the oldest one there`,
+    { hint: 'this replica was away for too many masterships; replace it by a new one' },
+  )
 }

@@ -16,13 +16,13 @@
 import type { ClusterConfig } from '../protocol/cluster-config.ts'
 import { TravertineError } from '../protocol/errors.ts'
 import { byteOffset, epoch, type Term, termNumber } from '../protocol/ids.ts'
-import { MIB } from '../protocol/limits.ts'
+import { MIB, TERM_HISTORY_LIMIT } from '../protocol/limits.ts'
 import type { Disk } from './disk.ts'
 import { keepDivergent } from './divergent.ts'
 import { type Manifest, writeManifest } from './manifest.ts'
 import type { ChannelScan } from './recover.ts'
 import { channelDirectory, Segments } from './segments.ts'
-import type { Mastership } from './term-history.ts'
+import { forgetOldest, type Mastership } from './term-history.ts'
 import { lastWholeEpoch, type WholeResult } from './whole-epoch.ts'
 
 export interface StartOptions {
@@ -33,6 +33,8 @@ export interface StartOptions {
   readonly scans: readonly ChannelScan[]
   /** Random tag of the new term, 1 to 2^32 - 1. */
   readonly tag: number
+  /** Masterships that are kept in the history; all that may be sent unless said otherwise. */
+  readonly historyLimit?: number
 }
 
 export interface StartResult {
@@ -69,7 +71,15 @@ export function startMastership(options: StartOptions): StartResult {
     starts: starts.map(byteOffset),
   }
   const config = configOfScans(options.manifest, scans, whole.lastWhole)
-  const manifest: Manifest = { ...fenced, config, history: [...options.manifest.history, mastership] }
+  const manifest: Manifest = {
+    ...fenced,
+    config,
+    history: forgetOldest(
+      [...options.manifest.history, mastership],
+      starts,
+      options.historyLimit ?? TERM_HISTORY_LIMIT,
+    ),
+  }
   writeManifest(disk, directory, manifest) // 6
   return { manifest, mastership, divergentBytes }
 }

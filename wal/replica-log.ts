@@ -10,7 +10,7 @@ import { type ErrorPlace, TravertineError } from '../protocol/errors.ts'
 import { decodeHeader, FRAME_HEADER_BYTES, FrameKind, HeaderOffset, readU64Number } from '../protocol/frame.ts'
 import { decodeSeal } from '../protocol/seal.ts'
 import type { ChannelWriter } from './channel-writer.ts'
-import { mastershipAt, type TermHistory } from './term-history.ts'
+import { isForgotten, mastershipAt, type TermHistory } from './term-history.ts'
 import type { FoundSeal } from './whole-epoch.ts'
 
 export interface ReplicaLogOptions {
@@ -126,6 +126,7 @@ export class ReplicaLog {
     }
     const term = readU64Number(buffer, at + HeaderOffset.term)
     if (term === this.#ownerTerm && buffer.readUInt32LE(at + HeaderOffset.termTag) === this.#ownerTag) return
+    if (this.#ownerTerm === 0 && isForgotten(history, term)) return
     throw new TravertineError(
       'TERM_STALE',
       `Cannot append a frame: found term ${term}, which does not own position ${position}`,

@@ -6,6 +6,9 @@
  *
  * Example, one channel: [{term 1, start 0}, {term 2, start 500}]. Byte 499 was written in term 1, byte 500 in term 2. A
  * node that holds frames of term 1 at 500 and beyond holds surplus of a lost tail: they are not valid any more (WAL-40).
+ *
+ * A history may have forgotten its oldest masterships (WAL-48). A node forgets one only where its own log, without a gap,
+ * reaches beyond it: then what stands below was written by those, and by nobody else.
  */
 import { assert } from '../protocol/assert.ts'
 import { TravertineError } from '../protocol/errors.ts'
@@ -38,7 +41,38 @@ export function termMayStandAt(
   frame: { readonly channel: number; readonly position: number; readonly term: bigint; readonly termTag: number },
 ): boolean {
   const term = mastershipAt(history, frame.channel, frame.position)?.term
-  return term !== undefined && term.number === frame.term && term.tag === frame.termTag
+  if (term === undefined) return isForgotten(history, frame.term)
+  return term.number === frame.term && term.tag === frame.termTag
+}
+
+/** Below the first start of a history: may a frame of this term number have been written by what was forgotten? */
+export function isForgotten(history: TermHistory, term: bigint | number): boolean {
+  const oldest = history[0]
+  return oldest !== undefined && term < oldest.term.number
+}
+
+/** Without its oldest masterships, where more than `limit` are there and the log reaches beyond them on all channels. */
+export function forgetOldest(history: TermHistory, ends: readonly number[], limit: number): TermHistory {
+  const kept = history.slice(-limit)
+  const reached = kept[0]?.starts.every((start, channel) => start <= (ends[channel] ?? 0)) ?? true
+  return reached ? kept : history
+}
+
+/** The youngest mastership that two histories share: its places in them. What is older in either is shared as well. */
+export function lastShared(a: TermHistory, b: TermHistory): { readonly a: number; readonly b: number } | undefined {
+  for (let i = a.length - 1, j = b.length - 1; i >= 0 && j >= 0; ) {
+    const [one, other] = [a[i]!.term, b[j]!.term] // within both
+    if (sameTerm(one, other)) return { a: i, b: j }
+    if (one.number >= other.number) i--
+    if (other.number >= one.number) j--
+  }
+  return undefined
+}
+
+/** What a node knows that follows a history: also what that history has forgotten and the node has not. */
+export function joinHistories(own: TermHistory, adopted: TermHistory): TermHistory {
+  const shared = lastShared(own, adopted)
+  return shared === undefined ? adopted : [...own.slice(0, Math.max(0, shared.a - shared.b)), ...adopted]
 }
 
 function startOf(mastership: Mastership, channel: number): ByteOffset {
@@ -49,21 +83,23 @@ function startOf(mastership: Mastership, channel: number): ByteOffset {
 
 /** Up to where two histories hold the same bytes, per channel: below it a log of the one is a log of the other. */
 export function commonEnds(a: TermHistory, b: TermHistory, channels: number): readonly number[] {
-  let shared = 0
-  while (shared < a.length && shared < b.length && sameTerm(a[shared]!.term, b[shared]!.term)) shared++
-  for (let i = 0; i < shared; i++) checkSameStarts(a[i]!, b[i]!)
-  const ends: number[] = []
-  for (let channel = 0; channel < channels; channel++) {
-    const nextOf = (history: TermHistory): number =>
-      shared < history.length ? startOf(history[shared]!, channel) : Number.MAX_SAFE_INTEGER
-    ends.push(shared === 0 ? 0 : Math.min(nextOf(a), nextOf(b)))
-  }
-  return ends
+  const shared = lastShared(a, b)
+  if (shared === undefined) return new Array<number>(channels).fill(0)
+  for (let i = shared.a, j = shared.b; i >= 0 && j >= 0; i--, j--) checkSameStarts(a[i]!, b[j]!)
+  return Array.from({ length: channels }, (_, channel) => {
+    const next = [a[shared.a + 1], b[shared.b + 1]].filter((m) => m !== undefined)
+    return Math.min(Number.MAX_SAFE_INTEGER, ...next.map((m) => startOf(m, channel)))
+  })
 }
 
 /** One of the histories comes from a peer: its disagreement is a condition of the world. */
 function checkSameStarts(a: Mastership, b: Mastership): void {
-  if (a.starts.length === b.starts.length && a.starts.every((start, i) => start === b.starts[i])) return
+  if (
+    sameTerm(a.term, b.term) &&
+    a.starts.length === b.starts.length &&
+    a.starts.every((start, i) => start === b.starts[i])
+  )
+    return
   throw new TravertineError(
     'HISTORY_DIVERGED',
     `Cannot compare histories: found term ${a.term.number} with two sets of start positions`,

@@ -1,10 +1,14 @@
 /** Term histories between their own type and the plain maps of the control channel. */
 import type { WireHistoryEntry } from '../../protocol/control-message.ts'
 import { byteOffset, epoch, nodeId, termNumber } from '../../protocol/ids.ts'
+import { TERM_HISTORY_LIMIT } from '../../protocol/limits.ts'
 import type { TermHistory } from '../../wal/term-history.ts'
 
+/** The youngest ones: a node that lagged may know more than it may send. */
 export function toWireHistory(history: TermHistory): WireHistoryEntry[] {
-  return history.map((m) => ({ ...m.term, firstEpoch: m.firstEpoch, baseEpoch: m.baseEpoch, starts: [...m.starts] }))
+  return history
+    .slice(-TERM_HISTORY_LIMIT)
+    .map((m) => ({ ...m.term, firstEpoch: m.firstEpoch, baseEpoch: m.baseEpoch, starts: [...m.starts] }))
 }
 
 /** The codec has checked every field; `checkHistory` of wal/ checks how they hang together. */

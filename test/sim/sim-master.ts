@@ -84,7 +84,7 @@ export class SimMaster {
   readonly #scans: readonly ChannelScan[]
 
   /** Recovers and starts, as `travertine run` does. @throws what keeps a node from starting */
-  constructor(disk: Disk) {
+  constructor(disk: Disk, historyLimit?: number) {
     this.disk = disk
     const manifest = readManifest(disk, DIRECTORY)
     this.#scans = scanAll(disk, manifest)
@@ -94,6 +94,7 @@ export class SimMaster {
       manifest,
       scans: this.#scans,
       tag: randomTag(),
+      ...(historyLimit === undefined ? {} : { historyLimit }),
     })
     const { mastership } = this.start
     const board = createBoard(boardShape(manifest.channels), {
