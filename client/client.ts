@@ -48,6 +48,7 @@ export type { CommittedEntry, CommittedEpoch, EntryPlace } from './committed-epo
 export type { Entry } from './entry-checks.ts'
 export type {
   CallOptions,
+  ClientSecurity,
   ConnectOptions,
   LostSessions,
   OpenChannelOptions,
@@ -76,7 +77,7 @@ export type ClientState = 'open' | 'reconnecting' | 'closing' | 'closed' | 'lost
 export async function connect<Mode extends ValueMode = 'bytes'>(
   options: ConnectOptions<Mode>,
 ): Promise<Client<ValueOf<Mode>>> {
-  const checked = checkConnectOptions(options, nodeWorld)
+  const checked = checkConnectOptions(options, nodeWorld, 'writer')
   return new Client(await findMaster(checked), checked)
 }
 

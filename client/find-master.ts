@@ -11,6 +11,7 @@ import type { World } from '../protocol/world.ts'
 import { type Address, formatAddress, parseAddress } from './address.ts'
 import { ClientError } from './client-error.ts'
 import { type OpenedConnection, shakeHands } from './handshake.ts'
+import type { Credential } from './introduction.ts'
 import type { CallLimits } from './options.ts'
 import { asTerm, termText } from './term.ts'
 
@@ -21,6 +22,7 @@ export interface FindOptions extends CallLimits {
   readonly addresses: readonly Address[]
   /** Empty: any cluster will do. */
   readonly clusterId: string
+  readonly credential?: Credential | undefined
   /** What a master has said before: another one must not contradict it. */
   readonly seen?: Hello
 }
@@ -63,6 +65,7 @@ async function greet(address: Address, options: FindOptions): Promise<FoundMaste
     { type: 'client_hello', ...hello },
     'client_hello_ok',
     options,
+    options.credential,
   )
   const error = faultOf(reply, opened.peer, clusterId) ?? contradiction(reply, opened.peer, options.seen)
   if (error === undefined) return { address, opened, hello: reply }

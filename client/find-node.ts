@@ -7,6 +7,7 @@ import { CHANNEL_COUNT_LIMIT } from '../protocol/limits.ts'
 import type { World } from '../protocol/world.ts'
 import type { Address } from './address.ts'
 import { type OpenedConnection, shakeHands } from './handshake.ts'
+import type { Credential } from './introduction.ts'
 import type { CallLimits } from './options.ts'
 
 export type ReaderHello = Message<'reader_hello_ok'>
@@ -24,6 +25,7 @@ export interface FindNodeOptions {
   readonly addresses: readonly Address[]
   /** '': any. */
   readonly clusterId: string
+  readonly credential: Credential | undefined
 }
 
 /** @throws the error of an address that may do later, or else of the first one; ABORTED, DEADLINE_EXCEEDED */
@@ -31,7 +33,7 @@ export async function findNode(options: FindNodeOptions, limits: CallLimits): Pr
   const errors: TravertineError[] = []
   for (const address of options.addresses) {
     try {
-      return await greet(options.world, address, options.clusterId, limits)
+      return await greet(address, options, limits)
     } catch (error) {
       if (!(error instanceof TravertineError) || error.code === 'ABORTED' || error.code === 'DEADLINE_EXCEEDED')
         throw error
@@ -41,10 +43,11 @@ export async function findNode(options: FindNodeOptions, limits: CallLimits): Pr
   throw errors.find((error) => error.retryable) ?? errors[0]
 }
 
-async function greet(world: World, address: Address, wanted: string, limits: CallLimits): Promise<GreetedNode> {
+async function greet(address: Address, options: FindNodeOptions, limits: CallLimits): Promise<GreetedNode> {
+  const { world, clusterId: wanted, credential } = options
   const versions = { versionMin: PROTOCOL_VERSION_MIN, versionMax: PROTOCOL_VERSION_MAX }
   const hello = { type: 'reader_hello', ...versions, clusterId: wanted } as const
-  const { reply, ...opened } = await shakeHands(world, address, hello, 'reader_hello_ok', limits)
+  const { reply, ...opened } = await shakeHands(world, address, hello, 'reader_hello_ok', limits, credential)
   const error = faultOf(reply, opened.peer, wanted)
   if (error === undefined) return { address, opened, hello: reply }
   opened.connection.destroy()

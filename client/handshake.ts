@@ -11,6 +11,7 @@ import { HANDSHAKE_MS_MAX } from '../protocol/limits.ts'
 import type { World } from '../protocol/world.ts'
 import { type Address, formatAddress } from './address.ts'
 import { abortedBeforeSending, asClientError, ClientError, expiredBeforeSending } from './client-error.ts'
+import { type Credential, Introduction } from './introduction.ts'
 import type { CallLimits } from './options.ts'
 
 /** An open connection, paused. `rest` are bytes that came behind the first message. */
@@ -28,11 +29,16 @@ export async function shakeHands<T extends MessageType>(
   hello: Message,
   expected: T,
   limits: CallLimits,
+  credential?: Credential,
 ): Promise<OpenedConnection & { reply: Message<T> }> {
   const peer = formatAddress(address)
   const connection = world.network.dial(address.host, address.port)
   try {
-    const { message, rest } = await firstMessage(world, connection, { hello, peer, limits })
+    const { message, rest } = await firstMessage(world, connection, {
+      introduction: new Introduction(hello, credential, world),
+      peer,
+      limits,
+    })
     if (message.type === 'error') throw nodeError(message.error, peer)
     if (message.type !== expected) throw unexpected(message.type, expected, peer)
     return { connection, rest, peer, reply: message as Message<T> } // its type was compared on the line above
@@ -45,7 +51,7 @@ export async function shakeHands<T extends MessageType>(
 function firstMessage(
   { clock }: World,
   connection: Connection,
-  { hello, peer, limits }: { hello: Message; peer: string; limits: CallLimits },
+  { introduction, peer, limits }: { introduction: Introduction; peer: string; limits: CallLimits },
 ): Promise<{ message: Message; rest: Buffer }> {
   return new Promise((resolve, reject) => {
     const reader = new MessageReader({ peer })
@@ -70,6 +76,8 @@ function firstMessage(
         try {
           const message = reader.push(chunk, 1)[0]
           if (message === undefined) return
+          const next = introduction.next(message)
+          if (next !== undefined) return connection.writeAll(next.map(encodeMessage))
           connection.pause()
           settle()
           resolve({ message, rest: reader.takeRest() })
@@ -81,7 +89,7 @@ function firstMessage(
       closed: (cause) =>
         fail(connectFailed(peer, cause?.message ?? 'the node closed the connection without an answer', cause)),
     })
-    connection.write(encodeMessage(hello))
+    connection.write(encodeMessage(introduction.first()))
   })
 }
 

@@ -82,10 +82,11 @@ export class MasterLink {
   }
 
   #look(): void {
-    const { world, addresses } = this.#options
+    const { world, addresses, credential } = this.#options
     const { address, hello } = this.#last
     findMaster({
       world,
+      credential,
       addresses: [address, ...addresses],
       clusterId: hello.clusterId,
       seen: hello,

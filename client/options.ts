@@ -2,13 +2,21 @@
  * Options of client calls, and their checks: whatever an application passes ends in VALUE_INVALID, never in an
  * assertion and never in a silent default.
  */
+import type { PeerRole } from '../protocol/authentication.ts'
 import type { Clock } from '../protocol/clock.ts'
 import { isUuid } from '../protocol/ids.ts'
-import { CLIENT_ADDRESS_COUNT_LIMIT, CLIENT_DEADLINE_MS_DEFAULT, CLIENT_DEADLINE_MS_LIMIT } from '../protocol/limits.ts'
+import {
+  CLIENT_ADDRESS_COUNT_LIMIT,
+  CLIENT_DEADLINE_MS_DEFAULT,
+  CLIENT_DEADLINE_MS_LIMIT,
+  SECRET_CHARS_MIN,
+} from '../protocol/limits.ts'
 import type { World } from '../protocol/world.ts'
+import { type TlsMaterial, TlsNetwork } from '../world/tls-network.ts'
 import { type Address, parseAddress } from './address.ts'
 import { abortedBeforeSending, invalidValue } from './client-error.ts'
 import type { Level } from './commit.ts'
+import type { Credential } from './introduction.ts'
 
 /** Limits of one call. A call without a deadline of its own has that of `connect`. */
 export interface CallOptions {
@@ -39,6 +47,7 @@ export interface ConnectOptions<Mode extends ValueMode = ValueMode> extends Call
   /** Refuse nodes of another cluster. Without it any cluster will do. */
   readonly clusterId?: string | undefined
   readonly values?: Mode | undefined
+  readonly security?: ClientSecurity | undefined
   /**
    * `true`: a lost connection is made anew, and what has no answer is sent again unless it is in the log. Otherwise the
    * first loss is the end, and what has no answer then is `unknown`.
@@ -46,6 +55,14 @@ export interface ConnectOptions<Mode extends ValueMode = ValueMode> extends Call
   readonly reconnect?: boolean | undefined
   /** Told when sessions that were STORED are found to be lost with a change of history. */
   readonly onLost?: ((lost: LostSessions) => void) | undefined
+}
+
+/** How this application proves who it is, and how its bytes are hidden. */
+export interface ClientSecurity {
+  /** The shared secret of the cluster, where its nodes ask for one. It is proven, never sent. */
+  readonly secret?: string | undefined
+  /** TLS: whom to trust, and a certificate of one's own where nodes ask for it. `true`: the authorities that Node knows. */
+  readonly tls?: TlsMaterial | true | undefined
 }
 
 /**
@@ -73,6 +90,7 @@ export interface CheckedConnectOptions extends CallLimits {
   readonly values: ValueMode
   readonly reconnect: boolean
   readonly onLost: (lost: LostSessions) => void
+  readonly credential: Credential | undefined
 }
 
 /** @throws VALUE_INVALID, or ABORTED where the signal has fired already */
@@ -101,7 +119,8 @@ export function checkLevel(level: Level): void {
 }
 
 /** @throws VALUE_INVALID, ABORTED */
-export function checkConnectOptions(options: ConnectOptions, world: World): CheckedConnectOptions {
+export function checkConnectOptions(options: ConnectOptions, plain: World, role: PeerRole): CheckedConnectOptions {
+  const { world, credential } = checkSecurity(options.security ?? {}, plain, role)
   const list = typeof options.address === 'string' ? [options.address] : options.address
   if (!Array.isArray(list) || list.length === 0 || list.length > CLIENT_ADDRESS_COUNT_LIMIT) {
     throw invalidValue(`address: expected host:port, or 1 to ${CLIENT_ADDRESS_COUNT_LIMIT} of them`)
@@ -118,5 +137,17 @@ export function checkConnectOptions(options: ConnectOptions, world: World): Chec
   if (typeof reconnect !== 'boolean') throw invalidValue(`reconnect: found ${typeof reconnect}, expected true or false`)
   if (typeof onLost !== 'function') throw invalidValue(`onLost: found ${typeof onLost}, expected a function`)
   const limits = callLimits(options, CLIENT_DEADLINE_MS_DEFAULT, world.clock)
-  return { ...limits, world, addresses: list.map(parseAddress), clusterId, values, reconnect, onLost }
+  return { ...limits, world, addresses: list.map(parseAddress), clusterId, values, reconnect, onLost, credential }
+}
+
+function checkSecurity(
+  { secret, tls }: ClientSecurity,
+  world: World,
+  role: PeerRole,
+): Pick<CheckedConnectOptions, 'world' | 'credential'> {
+  if (secret !== undefined && (typeof secret !== 'string' || secret.length < SECRET_CHARS_MIN)) {
+    throw invalidValue(`security.secret: expected a text of at least ${SECRET_CHARS_MIN} characters`) // never shown
+  }
+  const network = tls === undefined ? world.network : new TlsNetwork(tls === true ? {} : tls)
+  return { world: { ...world, network }, credential: secret === undefined ? undefined : { secret, role } }
 }

@@ -6,7 +6,8 @@ import type { World } from '../protocol/world.ts'
 import type { Address } from './address.ts'
 import { invalidValue } from './client-error.ts'
 import { checkU64 } from './entry-checks.ts'
-import { type CallLimits, type CallOptions, checkConnectOptions } from './options.ts'
+import type { Credential } from './introduction.ts'
+import { type CallLimits, type CallOptions, type ClientSecurity, checkConnectOptions } from './options.ts'
 import type { SubscriptionInfo } from './subscription.ts'
 
 /** An epoch and the term in which it was written: a `Commit`, or a `CommittedEpoch`. */
@@ -21,6 +22,7 @@ export interface SubscribeOptions extends CallOptions {
   readonly address: string | readonly string[]
   /** Refuse nodes of another cluster. Without it any cluster will do. */
   readonly clusterId?: string | undefined
+  readonly security?: ClientSecurity | undefined
   /** First epoch that is wanted; from the oldest one without it. */
   readonly fromEpoch?: U64 | undefined
   /** Go on behind this epoch instead, and make sure that it is in the log: HISTORY_DIVERGED if not. */
@@ -41,6 +43,7 @@ export interface SubscribeOptions extends CallOptions {
 
 export interface CheckedSubscribeOptions {
   readonly world: World
+  readonly credential: Credential | undefined
   readonly limits: CallLimits
   readonly addresses: readonly Address[]
   readonly clusterId: string
@@ -56,14 +59,16 @@ export interface CheckedSubscribeOptions {
 
 /** @throws VALUE_INVALID, ABORTED */
 export function checkSubscribeOptions(options: SubscribeOptions, world: World): CheckedSubscribeOptions {
-  const { address, clusterId, deadlineMs, signal, after } = options
-  const { addresses, ...connecting } = checkConnectOptions({ address, clusterId, deadlineMs, signal }, world)
+  const { address, clusterId, deadlineMs, signal, security, after } = options
+  const connect = { address, clusterId, deadlineMs, signal, security }
+  const { addresses, ...connecting } = checkConnectOptions(connect, world, 'reader')
   if (after !== undefined && options.fromEpoch !== undefined) {
     throw invalidValue('fromEpoch together with after: expected one of them')
   }
   const checkedAfter = after === undefined ? undefined : checkMark(after)
   return {
-    world,
+    world: connecting.world,
+    credential: connecting.credential,
     limits: connecting,
     addresses,
     clusterId: connecting.clusterId,

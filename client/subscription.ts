@@ -238,7 +238,7 @@ export class Subscription implements AsyncIterable<CommittedEpoch> {
   }
 
   async #reconnect(first: TravertineError, since: number): Promise<void> {
-    const { world, reconnectMs, clusterId, onResumed } = this.#options
+    const { world, reconnectMs, clusterId, credential, onResumed } = this.#options
     const signal = this.#end.signal
     const limits: CallLimits = { ...this.#options.limits, deadline: Number.POSITIVE_INFINITY, signal }
     const addresses = this.#lastFirst()
@@ -248,7 +248,7 @@ export class Subscription implements AsyncIterable<CommittedEpoch> {
       this.#waitMs = Math.min(2 * this.#waitMs, RECONNECT_MS_MAX)
       if (signal.aborted) return
       try {
-        await this.#open(await findNode({ world, addresses, clusterId }, limits), limits)
+        await this.#open(await findNode({ world, addresses, clusterId, credential }, limits), limits)
         if (this.#state !== 'lost') return
         this.#state = 'open'
         return onResumed(this.#info)

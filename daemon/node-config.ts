@@ -1,6 +1,8 @@
 /** What a program says to run a node. Files and environment variables for it are config/'s. */
 import { HOST_DEFAULT, PORT_DEFAULT, SEGMENTS_AHEAD_DEFAULT, SEGMENTS_AHEAD_LIMIT } from '../config/defaults.ts'
+import type { SharedSecret } from '../protocol/authentication.ts'
 import { type DEFECT_CODE, type ErrorCode, TravertineError } from '../protocol/errors.ts'
+import type { TlsMaterial } from '../world/tls-network.ts'
 
 export interface NodeConfig {
   /** Data directory, made by `initNode`. */
@@ -13,8 +15,19 @@ export interface NodeConfig {
   readonly segmentsAhead?: number
   /** Where the admin HTTP server listens; without it there is none. 0: the system chooses the port. */
   readonly admin?: AdminAddress | undefined
+  /** Who may connect, and whether the bytes are encrypted. Without it: everybody who reaches the port, in the clear. */
+  readonly security?: NodeSecurity
   /** Called for each line of the log. */
   readonly onLog?: (line: LogLine) => void
+}
+
+export interface NodeSecurity {
+  /** Shared secrets; none: nobody is asked. Two may be valid while one is replaced by the other. */
+  readonly secrets?: readonly SharedSecret[]
+  /** TLS on the control port and all log ports, towards replicas too. */
+  readonly tls?: TlsMaterial | undefined
+  /** Listen where others can reach it, although neither secrets nor TLS are given. */
+  readonly insecure?: boolean
 }
 
 /** Whatever is `warn` or above wants somebody to act: its code is the heading of the section of docs/RUNBOOK.md to read. */
@@ -37,6 +50,7 @@ export function fullConfig(config: NodeConfig): FullConfig {
     port: config.port ?? PORT_DEFAULT,
     segmentsAhead: config.segmentsAhead ?? SEGMENTS_AHEAD_DEFAULT,
     admin: config.admin,
+    security: config.security ?? {},
     onLog: config.onLog ?? (() => undefined),
   }
   const invalid = (key: string, found: unknown, expected: string): TravertineError =>
@@ -48,10 +62,24 @@ export function fullConfig(config: NodeConfig): FullConfig {
   if (full.admin !== undefined && !isPort(full.admin.port)) throw invalid('admin.port', full.admin.port, '0 to 65535')
   if (!Number.isInteger(full.segmentsAhead) || full.segmentsAhead < 1 || full.segmentsAhead > SEGMENTS_AHEAD_LIMIT)
     throw invalid('segmentsAhead', full.segmentsAhead, `1 to ${SEGMENTS_AHEAD_LIMIT}`)
+  checkExposure(full)
   return full
 }
 
 const isPort = (port: number): boolean => Number.isInteger(port) && port >= 0 && port <= 65_535
+
+/** An address that others can reach needs a secret or TLS, or somebody who says in writing that it does not. */
+function checkExposure({ host, security }: FullConfig): void {
+  const { secrets = [], tls, insecure = false } = security
+  if (isLoopback(host) || secrets.length > 0 || tls !== undefined || insecure) return
+  throw new TravertineError(
+    'CONFIG_INVALID',
+    `Cannot start a node: found host ${host} without TLS and without a shared secret, expected one of them, or a loopback address`,
+    { where: { key: 'host' }, hint: 'set a secret file or TLS files; or write insecure = true' },
+  )
+}
+
+const isLoopback = (host: string): boolean => host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host)
 
 /** The log channels take the ports behind `port`, and there are no more than 65535. @throws CONFIG_INVALID */
 export function checkPorts({ port }: FullConfig, channels: number): void {

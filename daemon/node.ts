@@ -14,14 +14,22 @@ import { nodeWorld } from '../world/node-world.ts'
 import type { AdminServer } from './io/admin-server.ts'
 import { ChannelThreads } from './io/channel-threads.ts'
 import { JobPool } from './io/job-pool.ts'
-import { type AdminAddress, checkPorts, fullConfig, type LogLine, type NodeConfig } from './node-config.ts'
+import {
+  type AdminAddress,
+  checkPorts,
+  fullConfig,
+  type LogLine,
+  type NodeConfig,
+  type NodeSecurity,
+} from './node-config.ts'
 import { type Health, NodeProbe, type Readiness } from './node-probe.ts'
 import type { NodeStatus } from './node-status.ts'
 import { openLog } from './open-log.ts'
 import { RunningNode } from './running-node.ts'
+import { Security } from './security.ts'
 
 export { type InitOptions, initNode } from './init-node.ts'
-export type { LogLine, NodeConfig, NodeStatus }
+export type { LogLine, NodeConfig, NodeSecurity, NodeStatus }
 
 /** A node that is up. */
 export interface TravertineNode {
@@ -32,6 +40,8 @@ export interface TravertineNode {
   /** Of the admin HTTP server, if there is one. */
   readonly admin: AdminAddress | undefined
   status(): NodeStatus
+  /** From now on these hold for new connections; those that are up stay. Whether there is TLS at all is fixed. @throws CONFIG_INVALID */
+  renewSecurity(security: Pick<NodeSecurity, 'secrets' | 'tls'>): void
   health(): Health
   readiness(): Readiness
   /** Drains within its limit, closes everything, lets the directory go. */
@@ -60,18 +70,21 @@ export async function startNode(config: NodeConfig): Promise<TravertineNode> {
   try {
     const admin = await parts.startAdmin(full.admin)
     const manifest = readManifest(new NodeDisk(), full.directory)
-    const log = await openLog(pool, nodeWorld, { directory: full.directory, manifest, progress: probe.recovery })
+    const security = new Security(full.security)
+    const { world } = security
+    const log = await openLog(pool, world, { directory: full.directory, manifest, progress: probe.recovery })
     const node = new RunningNode({
       config: { ...full, onLog },
       log,
-      world: nodeWorld,
+      world,
       pool,
-      openChannels: (options) => new ChannelThreads(options),
+      openChannels: (options) => security.watch(new ChannelThreads({ ...options, tls: security.tls })),
+      secrets: () => security.secrets,
       stats: probe.stats,
     })
     await node.start()
     probe.working(() => node.status())
-    return handle(node, { host: full.host, admin, parts })
+    return handle(node, { host: full.host, admin, parts, security })
   } catch (error) {
     await parts.release()
     throw error
@@ -111,9 +124,10 @@ interface HandleParts {
   readonly host: string
   readonly admin: AdminAddress | undefined
   readonly parts: NodeParts
+  readonly security: Security
 }
 
-function handle(node: RunningNode, { host, admin, parts }: HandleParts): TravertineNode {
+function handle(node: RunningNode, { host, admin, parts, security }: HandleParts): TravertineNode {
   const closed = node.closed.then(
     () => parts.release(),
     async (thrown: unknown) => {
@@ -128,6 +142,7 @@ function handle(node: RunningNode, { host, admin, parts }: HandleParts): Travert
     logPorts: node.logPorts,
     admin,
     status: () => node.status(),
+    renewSecurity: (renewed) => security.renew(renewed),
     health: () => parts.probe.health(),
     readiness: () => parts.probe.readiness(),
     close: async () => {

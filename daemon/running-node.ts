@@ -5,6 +5,7 @@
  * goes back to the core, so nothing that a core sends can promise more than the disk holds.
  */
 import { joinAddress } from '../protocol/address.ts'
+import type { SharedSecret } from '../protocol/authentication.ts'
 import type { Timer } from '../protocol/clock.ts'
 import { asError, DEFECT_CODE, type ErrorCode, fromWireError, TravertineError } from '../protocol/errors.ts'
 import type { World } from '../protocol/world.ts'
@@ -38,6 +39,8 @@ export interface RunningNodeOptions {
   readonly world: World
   readonly pool: JobRunner
   readonly openChannels: (options: ChannelsOptions) => Channels
+  /** Shared secrets that are valid now; none: nobody is asked. */
+  readonly secrets: () => readonly SharedSecret[]
   readonly stats?: readonly StatSlots[]
 }
 
@@ -79,11 +82,12 @@ export class RunningNode {
     this.#board = boardOf(options.log)
     this.#doorbells = options.log.ends.map(() => doorbellMemory())
     this.#threads = this.#openChannels(options)
-    this.#control = new ControlConnections(
-      options.world,
-      (event) => this.#heard(event),
-      () => ({ ...this.status() }),
-    )
+    this.#control = new ControlConnections({
+      world: options.world,
+      onEvent: (event) => this.#heard(event),
+      status: () => ({ ...this.status() }),
+      secrets: options.secrets,
+    })
     this.#watch = this.#createWatch()
   }
 
@@ -333,17 +337,12 @@ export class RunningNode {
       bytes: this.#keeper.current.segmentBytes,
       doorbell,
     })
-    let failed = true
-    this.#inPool(
-      work
-        .then(() => {
-          failed = false
-        })
-        .finally(() => {
-          this.#threads.send(channel, { type: 'prepared' })
-          this.#watch.check(failed)
-        }),
-    )
+    const done = (failed: boolean): void => {
+      this.#threads.send(channel, { type: 'prepared' })
+      this.#watch.check(failed)
+    }
+    this.#inPool(work.then(() => done(false)))
+    work.catch(() => done(true))
   }
 
   /** Who connects is told nothing older than what anybody was answered before. */
@@ -360,10 +359,9 @@ export class RunningNode {
   #lookAtBoard(): void {
     const board = this.#board
     if (board === undefined) return
-    const closed = board.shownEpoch(board.open() - 1n)
     this.#step({
       type: 'watermarks',
-      closed,
+      closed: board.shownEpoch(board.open() - 1n),
       stored: board.shownEpoch(board.stored()),
       propagated: board.shownEpoch(board.propagated()),
     })

@@ -6,7 +6,8 @@
 import { MessageChannel, type MessagePort, type TransferListItem, Worker } from 'node:worker_threads'
 import type { Clock } from '../../protocol/clock.ts'
 import { fromWireError, TravertineError } from '../../protocol/errors.ts'
-import type { ChannelStart, ChannelThreadStart, FromChannel, ToChannel } from '../threads/thread-messages.ts'
+import type { TlsMaterial } from '../../world/tls-network.ts'
+import type { ChannelStart, ChannelThreadStart, FromChannel, RenewTls, ToChannel } from '../threads/thread-messages.ts'
 
 export interface ChannelsOptions {
   readonly clock: Clock
@@ -26,13 +27,19 @@ export interface Channels {
   stop(limitMs: number): Promise<void>
 }
 
+export interface ThreadsOptions extends ChannelsOptions {
+  readonly tls: TlsMaterial | undefined
+}
+
 export class ChannelThreads implements Channels {
   readonly #workers: Worker[] = []
-  readonly #options: ChannelsOptions
+  readonly #options: ThreadsOptions
+  #tls: TlsMaterial | undefined
   #stopping = false
 
-  constructor(options: ChannelsOptions) {
+  constructor(options: ThreadsOptions) {
     this.#options = options
+    this.#tls = options.tls
   }
 
   async start(): Promise<number[]> {
@@ -48,6 +55,11 @@ export class ChannelThreads implements Channels {
 
   sendAll(message: ToChannel): void {
     for (const worker of this.#workers) worker.postMessage(message)
+  }
+
+  renewTls(tls: TlsMaterial): void {
+    this.#tls = tls
+    for (const worker of this.#workers) worker.postMessage({ type: 'renewTls', tls } satisfies RenewTls)
   }
 
   async stop(limitMs: number): Promise<void> {
@@ -72,7 +84,7 @@ export class ChannelThreads implements Channels {
 
   #startOne(start: ChannelStart, channel: number, wakePorts: readonly (MessagePort | undefined)[]): Promise<number> {
     const { onMessage, onFailure } = this.#options
-    const workerData: ChannelThreadStart = { start, wakePorts }
+    const workerData: ChannelThreadStart = { start, wakePorts, tls: this.#tls }
     const transferList: TransferListItem[] = wakePorts.filter((port) => port !== undefined)
     const worker = new Worker(new URL('../threads/channel-thread.js', import.meta.url), {
       workerData,

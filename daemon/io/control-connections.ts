@@ -2,6 +2,7 @@
  * The connections of the control channel: accepts, dials, cuts streams into messages, and tells the core by events.
  * No decisions: who may stay and who must go is the core's.
  */
+import type { SharedSecret } from '../../protocol/authentication.ts'
 import type { Connection, Listener } from '../../protocol/connection.ts'
 import { encodeMessage, type Message, MessageReader } from '../../protocol/control-message.ts'
 import { TravertineError, toWireError } from '../../protocol/errors.ts'
@@ -9,21 +10,31 @@ import { CONNECTION_COUNT_LIMIT, HANDSHAKE_MS_MAX, UNREAD_BYTES_LIMIT } from '..
 import { SECRET_BYTES } from '../../protocol/message-field.ts'
 import type { World } from '../../protocol/world.ts'
 import type { ConnectionId, Event } from '../core/events.ts'
+import { AcceptGate, DialGate, type Passage } from './auth-gate.ts'
+
+export interface ControlOptions {
+  readonly world: World
+  readonly onEvent: (event: Event) => void
+  /** Answers a status request; the core has no part in it. */
+  readonly status: () => Readonly<Record<string, unknown>>
+  /** Asked for on each new connection, so that they can change; none: everybody may connect. */
+  readonly secrets: () => readonly SharedSecret[]
+}
+
+/** What each message passes on its way to the core; undefined where no secret is asked for. */
+type Gate = { receive(message: Message): Passage } | undefined
 
 export class ControlConnections {
   readonly #world: World
   readonly #connections = new Map<ConnectionId, Connection>()
-  readonly #onEvent: (event: Event) => void
-  /** Answers a status request; the core has no part in it. */
-  readonly #status: () => Readonly<Record<string, unknown>>
+  readonly #options: ControlOptions
   #listener: Listener | undefined
   #nextId = 1
   #stopped = false
 
-  constructor(world: World, onEvent: (event: Event) => void, status: () => Readonly<Record<string, unknown>>) {
-    this.#world = world
-    this.#onEvent = onEvent
-    this.#status = status
+  constructor(options: ControlOptions) {
+    this.#world = options.world
+    this.#options = options
   }
 
   get count(): number {
@@ -38,33 +49,50 @@ export class ControlConnections {
     return this.#listener.port
   }
 
+  /** The core hears `connected` when the other side has proven itself, or `dialFailed`. */
   dial(row: number, address: string): void {
+    const secrets = this.#options.secrets()
+    const failed = (error: TravertineError): void => {
+      if (!this.#stopped) this.#options.onEvent({ type: 'dialFailed', row, error })
+    }
+    let gate: DialGate | undefined
+    try {
+      if (secrets.length > 0) gate = new DialGate(secrets, this.#world.randomBytes(SECRET_BYTES))
+    } catch (thrown) {
+      if (!(thrown instanceof TravertineError)) throw thrown
+      this.#world.clock.nextTurn(() => failed(thrown)) // never inside the step that asked for it
+      return
+    }
     const [host, port] = splitAddress(address)
     const connection = this.#world.network.dial(host, port)
-    let isLate = false
-    const timer = this.#world.clock.after(HANDSHAKE_MS_MAX, () => {
-      isLate = true
+    let reason: TravertineError | undefined
+    const give = (error: TravertineError): void => {
+      reason ??= error
       connection.destroy()
-    })
+    }
+    const timer = this.#world.clock.after(HANDSHAKE_MS_MAX, () => give(unreachable(address, 'no answer in time')))
+    const reader = new MessageReader({ peer: address })
+    const ready = (): void => {
+      timer.cancel()
+      if (this.#stopped) connection.destroy()
+      else this.#add(connection, row, reader)
+    }
     connection.handle({
-      opened: () => {
-        timer.cancel()
-        if (this.#stopped) connection.destroy()
-        else this.#add(connection, row)
+      opened: () => (gate === undefined ? ready() : connection.write(encodeMessage(gate.begin()))),
+      data: (chunk) => {
+        try {
+          const [message] = reader.push(chunk, 1)
+          if (message === undefined || gate === undefined) return
+          for (const reply of gate.receive(message).replies) connection.write(encodeMessage(reply))
+          ready()
+        } catch (thrown) {
+          if (!(thrown instanceof TravertineError)) throw thrown
+          give(thrown)
+        }
       },
-      data: () => undefined, // comes after `opened`, to another handler
       closed: (cause) => {
         timer.cancel()
-        if (this.#stopped) return
-        const found = isLate ? 'no answer in time' : (cause?.message ?? 'it was closed')
-        this.#onEvent({
-          type: 'dialFailed',
-          row,
-          error: new TravertineError('CONNECT_FAILED', `Cannot reach ${address}: ${found}`, {
-            where: { peer: address },
-            cause,
-          }),
-        })
+        failed(reason ?? unreachable(address, cause?.message ?? 'it was closed', cause))
       },
     })
   }
@@ -88,41 +116,57 @@ export class ControlConnections {
     for (const id of [...this.#connections.keys()]) this.close(id)
   }
 
-  #add(connection: Connection, row: number | undefined): void {
+  #add(connection: Connection, row: number | undefined, reader = new MessageReader({ peer: connection.peer })): void {
     const id = this.#nextId++
     const { peer } = connection
-    const reader = new MessageReader({ peer })
+    const { onEvent } = this.#options
+    const secrets = this.#options.secrets()
+    const isAsked = row === undefined && secrets.length > 0
+    const gate: Gate = isAsked ? new AcceptGate(secrets, this.#world.randomBytes(SECRET_BYTES)) : undefined
     this.#connections.set(id, connection)
     connection.handle({
       data: (chunk) => {
         if (!this.#connections.has(id)) return
         try {
-          for (const message of reader.push(chunk)) this.#receive(id, message)
+          for (const message of reader.push(chunk)) this.#receive(id, message, gate)
         } catch (thrown) {
           if (!(thrown instanceof TravertineError)) throw thrown
           this.send(id, { type: 'error', error: toWireError(thrown) })
           this.close(id)
-          this.#onEvent({ type: 'closed', connection: id, error: thrown })
+          onEvent({ type: 'closed', connection: id, error: thrown })
         }
       },
       closed: (cause) => {
         if (!this.#connections.delete(id)) return // closed by us: the core knows
-        if (cause === undefined) this.#onEvent({ type: 'closed', connection: id })
-        else this.#onEvent({ type: 'closed', connection: id, error: lost(peer, cause) })
+        if (cause === undefined) onEvent({ type: 'closed', connection: id })
+        else onEvent({ type: 'closed', connection: id, error: lost(peer, cause) })
       },
     })
     const secret = this.#world.randomBytes(SECRET_BYTES)
-    this.#onEvent(
+    onEvent(
       row === undefined
         ? { type: 'connected', connection: id, peer, secret }
         : { type: 'connected', connection: id, peer, secret, row },
     )
   }
 
-  #receive(connection: ConnectionId, message: Message): void {
-    if (message.type === 'status') this.send(connection, { type: 'status_ok', status: this.#status() })
-    else this.#onEvent({ type: 'message', connection, message })
+  /** @throws AUTHENTICATION_FAILED, PERMISSION_DENIED */
+  #receive(connection: ConnectionId, message: Message, gate: Gate): void {
+    const { replies, passes } = gate?.receive(message) ?? OPEN
+    for (const reply of replies) this.send(connection, reply)
+    if (!passes) return
+    if (message.type === 'status') this.send(connection, { type: 'status_ok', status: this.#options.status() })
+    else this.#options.onEvent({ type: 'message', connection, message })
   }
+}
+
+const OPEN: Passage = { replies: [], passes: true }
+
+function unreachable(address: string, found: string, cause?: Error): TravertineError {
+  return new TravertineError('CONNECT_FAILED', `Cannot reach ${address}: ${found}`, {
+    where: { peer: address },
+    cause,
+  })
 }
 
 function lost(peer: string, cause: Error): TravertineError {

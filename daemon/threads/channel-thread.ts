@@ -8,22 +8,25 @@ import { asError, TravertineError, toWireError } from '../../protocol/errors.ts'
 import { runAtOnce } from '../../wal/board-machine.ts'
 import { NodeDisk } from '../../wal/node-disk.ts'
 import { nodeWorld } from '../../world/node-world.ts'
+import { TlsNetwork } from '../../world/tls-network.ts'
 import { Heartbeat } from '../metrics/heartbeat.ts'
 import { MeasuredDisk } from '../metrics/measured-disk.ts'
 import { StatSlots } from '../metrics/stat-slots.ts'
 import { ChannelActor } from './channel-actor.ts'
 import { DoorbellPreparer } from './segment-preparer.ts'
-import type { ChannelThreadStart, FromChannel, ToChannel } from './thread-messages.ts'
+import type { ChannelThreadStart, FromChannel, RenewTls, ToChannel } from './thread-messages.ts'
 
 assert(parentPort !== null, 'a channel thread is a worker')
 const port = parentPort
-const { start, wakePorts } = workerData as ChannelThreadStart // set by channel-threads.ts, the only starter of this file
+const { start, wakePorts, tls } = workerData as ChannelThreadStart // set by channel-threads.ts, the only starter of this file
+
+const tlsNetwork = tls === undefined ? undefined : new TlsNetwork(tls)
 
 const say = (message: FromChannel): void => port.postMessage(message)
 
 const stats = new StatSlots(start.stats)
 const actor = new ChannelActor(start, {
-  world: nodeWorld,
+  world: { ...nodeWorld, network: tlsNetwork ?? nodeWorld.network },
   disk: new MeasuredDisk(new NodeDisk(), {
     wrote: (ms) => stats.observe('write', ms),
     flushed: (ms) => stats.observe('fdatasync', ms),
@@ -41,7 +44,10 @@ const actor = new ChannelActor(start, {
 
 const heartbeat = new Heartbeat(stats, () => actor.heartbeat())
 for (const wakePort of wakePorts) wakePort?.on('message', () => actor.wakened())
-port.on('message', (message: ToChannel) => actor.handle(message))
+port.on('message', (message: ToChannel | RenewTls) => {
+  if (message.type === 'renewTls') tlsNetwork?.renew(message.tls)
+  else actor.handle(message)
+})
 actor.listen().then(
   (listening) => say({ type: 'listening', port: listening }),
   (thrown: unknown) => {

@@ -12,6 +12,7 @@ import type { ConfigPlace, RecoveryPoint } from '../../wal/recovery-point.ts'
 import type { ReceivedConfig } from '../../wal/replica-log.ts'
 import type { TermHistory } from '../../wal/term-history.ts'
 import type { FoundSeal } from '../../wal/whole-epoch.ts'
+import type { TlsMaterial } from '../../world/tls-network.ts'
 import type { SessionKind } from '../core/events.ts'
 
 /** workerData of a channel thread. */
@@ -19,6 +20,14 @@ export interface ChannelThreadStart {
   readonly start: ChannelStart
   /** One port to every other channel thread, at its index. */
   readonly wakePorts: readonly (MessagePort | undefined)[]
+  /** TLS on the log port, and towards replicas. */
+  readonly tls: TlsMaterial | undefined
+}
+
+/** control thread -> channel thread; for the thread itself, its channel does not hear of it */
+export interface RenewTls {
+  readonly type: 'renewTls'
+  readonly tls: TlsMaterial
 }
 
 /** What a channel has to know of its node. */
