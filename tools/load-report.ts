@@ -1,7 +1,7 @@
 /**
  * What `load` prints: a bar while it runs on a terminal, and one account at the end, whatever the end is.
  */
-import type { Level } from '../client/client.ts'
+import type { Channel, Level } from '../client/client.ts'
 import { TravertineError } from '../protocol/errors.ts'
 import { MIB } from '../protocol/limits.ts'
 import type { LoadInput } from './load-input.ts'
@@ -22,7 +22,7 @@ export class LoadReport {
   readonly #options: LoadReportOptions
   #startedAt = performance.now()
   #tally = new LoadTally()
-  #channel: number | undefined
+  #channel: Pick<Channel, 'id' | 'reconnects'> | undefined
   #progress: Progress | undefined
   #updatedAt = 0
 
@@ -30,7 +30,7 @@ export class LoadReport {
     this.#options = options
   }
 
-  begin(tally: LoadTally, channel: number): void {
+  begin(tally: LoadTally, channel: Pick<Channel, 'id' | 'reconnects'>): void {
     const { input, level } = this.#options
     this.#tally = tally
     this.#channel = channel
@@ -97,6 +97,7 @@ export class LoadReport {
       sent,
       acknowledged,
       storedOnly,
+      lost,
       unknown,
       notApplied,
       waiting,
@@ -109,13 +110,15 @@ export class LoadReport {
     return {
       input: input.name,
       level,
-      channel: this.#channel,
+      channel: this.#channel?.id,
+      reconnects: this.#channel?.reconnects ?? 0,
       records: read,
       bad,
       notSent: read - bad - sent.records,
       sent,
       acknowledged,
       storedOnly,
+      lost,
       unknown: { sessions: unknown.sessions + waiting.sessions, records: unknown.records + waiting.records },
       notApplied,
       sessions: acknowledged.sessions,
@@ -137,6 +140,7 @@ export class LoadReport {
       sent,
       acknowledged,
       storedOnly,
+      lost,
       unknown,
       notApplied,
       waiting,
@@ -149,13 +153,17 @@ export class LoadReport {
     const rates = `${Math.round(acknowledged.records / seconds)} records/s, ${(bytes / MIB / seconds).toFixed(1)} MiB/s`
     const lines = [
       `acknowledged ${records(acknowledged.records)} (${level.toUpperCase()}) in ${acknowledged.sessions} sessions and ${epochs} epochs${lastEpoch === 0n ? '' : `, the last is ${lastEpoch}`}`,
-      `channel      ${this.#channel}; ${(bytes / MIB).toFixed(1)} MiB in ${seconds.toFixed(1)} s: ${rates}`,
+      `channel      ${this.#channel?.id}; ${(bytes / MIB).toFixed(1)} MiB in ${seconds.toFixed(1)} s: ${rates}`,
     ]
     const open = unknown.records + waiting.records
     const notSent = read - bad - sent.records
     if (bad > 0) lines.push(`bad          ${records(bad)}`)
     if (storedOnly.records > 0)
       lines.push(`stored only  ${records(storedOnly.records)}: STORED, PROPAGATED was not reached`)
+    if (lost.records > 0)
+      lines.push(`lost         ${records(lost.records)}: were STORED, and are in the log no more (a change of history)`)
+    const reconnects = this.#channel?.reconnects ?? 0
+    if (reconnects > 0) lines.push(`reconnected  ${reconnects} ${reconnects === 1 ? 'time' : 'times'}`)
     if (open > 0) lines.push(`unknown      ${records(open)} sent without an answer: may be in the log`)
     if (notApplied.records > 0)
       lines.push(`not applied  ${records(notApplied.records)} refused or never sent: certainly not in the log`)

@@ -6,7 +6,7 @@
  * ends it at once.
  */
 import { type Command, InvalidArgumentError, Option } from 'commander'
-import { type Client, ClientError, connect, type Level } from '../client/client.ts'
+import { type Client, ClientError, connect, type Level, type LostSessions } from '../client/client.ts'
 import { HOST_DEFAULT, PORT_DEFAULT } from '../config/defaults.ts'
 import { TravertineError } from '../protocol/errors.ts'
 import { CHANNEL_COUNT_LIMIT, SESSION_ENTRIES_LIMIT } from '../protocol/limits.ts'
@@ -46,7 +46,14 @@ export function loadCommand(): Command {
       'zcat log.gz | travertine load - --format lines --level stored',
       'travertine load cities.json --format json --key id --skip-bad --json',
     ],
-    exitCodes: [ExitCode.NETWORK, ExitCode.DISK, ExitCode.INPUT, ExitCode.INTERRUPTED, ExitCode.TERMINATED],
+    exitCodes: [
+      ExitCode.LOG,
+      ExitCode.DISK,
+      ExitCode.NETWORK,
+      ExitCode.INPUT,
+      ExitCode.INTERRUPTED,
+      ExitCode.TERMINATED,
+    ],
   })
     .argument('<file>', 'what to read; - is stdin', path)
     .option('--address <host:port>', 'a node of the cluster', `${HOST_DEFAULT}:${PORT_DEFAULT}`)
@@ -80,11 +87,15 @@ async function load(file: string, options: Options): Promise<void> {
   const stop = new StopRequest({ hangUp: 'stop', beforeExit: () => report.printAtOnce() })
   let failure: unknown
   let client: Client | undefined
+  let loader: Loader | undefined
   try {
-    client = await stop.during(open(options), 'connect')
+    client = await stop.during(
+      open(options, (lost) => loader?.lost(lost)),
+      'connect',
+    )
     const channel = await stop.during(client.openChannel(channelOption(options)), 'open a channel')
     let said = 0
-    const loader = new Loader({
+    loader = new Loader({
       input,
       format: options.format,
       key: options.key,
@@ -101,7 +112,7 @@ async function load(file: string, options: Options): Promise<void> {
         if (said === BAD_LINES_SAID) report.note('further bad lines are only counted')
       },
     })
-    report.begin(loader.tally, channel.id)
+    report.begin(loader.tally, channel)
     void stop.requested.then(() =>
       report.note('stops reading, and waits for what is on its way; a second signal ends it at once'),
     )
@@ -142,8 +153,8 @@ function checkKey({ key, format }: Options): void {
 }
 
 /** @throws NO_REPLICA_IN_SET before anything is read or sent */
-async function open({ address, level }: Options): Promise<Client> {
-  const client = await connect({ address, reconnect: false })
+async function open({ address, level }: Options, onLost: (lost: LostSessions) => void): Promise<Client> {
+  const client = await connect({ address, onLost })
   if (level === 'stored' || client.info.replicas > 0) return client
   await client.close()
   throw new TravertineError(

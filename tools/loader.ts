@@ -6,7 +6,7 @@
  * is begun; what was sent is waited for, so that the tally says what became of it. Sessions that were sent before keep
  * their outcome, whatever it is.
  */
-import type { Channel, Level, Session } from '../client/client.ts'
+import type { Channel, Level, LostSessions, Session } from '../client/client.ts'
 import { PUT_OVERHEAD_BYTES } from '../protocol/entry.ts'
 import { asError, TravertineError } from '../protocol/errors.ts'
 import { MIB, SESSION_BYTES_LIMIT } from '../protocol/limits.ts'
@@ -76,6 +76,18 @@ export class Loader {
       }
     })
     stopped.then(this.#end, this.#end)
+  }
+
+  /** Sessions that were STORED are in the log no more: what was said of them is taken back, and the load ends. */
+  lost(lost: LostSessions): void {
+    this.tally.lostAfterwards(lost)
+    const { from, to, channel } = lost
+    this.#failure ??= new TravertineError(
+      'SESSION_LOST',
+      `Cannot load all records: sessions ${from} to ${to} of channel ${channel} were STORED, and a change of history has cut them from the log`,
+      { where: { channel }, hint: 'load the same records again: that is harmless' },
+    )
+    this.#end()
   }
 
   /** Resolves when nothing is on its way any more. @throws the first thing that went wrong; a wish to stop is nothing wrong */

@@ -5,7 +5,7 @@
  * It decides nothing about durability: tests of what a real node promises are elsewhere.
  */
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
-import { encodeMessage, type Message, MessageReader } from '../../protocol/control-message.ts'
+import { encodeMessage, type Message, MessageReader, type WireRange } from '../../protocol/control-message.ts'
 import { decodeEntries, type LoggedEntry, walkBody } from '../../protocol/entry.ts'
 import { type ErrorCode, TravertineError, toWireError } from '../../protocol/errors.ts'
 import {
@@ -23,6 +23,8 @@ import { SECRET_BYTES } from '../../protocol/message-field.ts'
 export const CLUSTER = clusterId('0a1b2c3d-4e5f-4607-8899-aabbccddeeff')
 export const NODE = '11111111-2222-4333-8444-555555555555'
 export const TERM = { number: 7n, nodeId: NODE, tag: 99 }
+export const NEXT_TERM = { number: 8n, nodeId: NODE, tag: 100 }
+export const EMPTY_LOG = { sequence: 0, missing: [], lastEpoch: 0n, lastTerm: TERM }
 
 /** What a fake node says to a hello: a message, raw bytes, nothing at all, or the end of the connection. */
 export type Greeting = Message | Buffer | 'silence' | 'cut'
@@ -57,6 +59,14 @@ export class FakeNode {
   answer: AutoAnswer
   heartbeats: boolean
   epoch = 0
+  /** What it is to clients that come from now on. */
+  term: Message<'client_hello_ok'>['term'] = TERM
+  replicas: number
+  cluster: string = CLUSTER
+  /** It takes connections, and says nothing on those that come now. */
+  silent = false
+  /** What its log holds of whatever producer opens a connection. */
+  log: { sequence: number; missing: readonly WireRange[]; lastEpoch: bigint; lastTerm: typeof TERM } = EMPTY_LOG
   readonly #options: FakeNodeOptions
   readonly #servers: Server[] = []
   readonly #sockets = new Set<Socket>()
@@ -68,6 +78,7 @@ export class FakeNode {
     this.#options = options
     this.answer = options.answer ?? 'propagated'
     this.heartbeats = options.heartbeats ?? true
+    this.replicas = options.replicas ?? 1
   }
 
   static async start(t: Teardown, options: FakeNodeOptions = {}): Promise<FakeNode> {
@@ -84,10 +95,15 @@ export class FakeNode {
     return `127.0.0.1:${this.#port}`
   }
 
-  /** The only link, once it is there. */
-  async link(): Promise<FakeLink> {
-    await this.until(() => this.links.length > 0)
-    return this.links[0] as FakeLink // it was just waited for
+  /** Link number `n`, once it is there. */
+  async link(n = 0): Promise<FakeLink> {
+    await this.until(() => this.links.length > n)
+    return this.links[n] as FakeLink // it was just waited for
+  }
+
+  /** Cuts all connections, as a process does that dies; whoever dials again is answered. */
+  breakAll(): void {
+    for (const socket of this.#sockets) socket.destroy()
   }
 
   /** Resolves when `condition` holds; looked at after everything that happens here. */
@@ -145,19 +161,20 @@ export class FakeNode {
   }
 
   #helloAnswer(hello: Message<'client_hello'>): Greeting {
+    if (this.silent) return 'silence'
     const normal: Message<'client_hello_ok'> = {
       type: 'client_hello_ok',
       version: 1,
-      clusterId: CLUSTER,
+      clusterId: this.cluster,
       nodeId: NODE,
       session: 5n,
       secret: Buffer.alloc(SECRET_BYTES, 3),
-      term: TERM,
+      term: this.term,
       channels: this.#logPorts.length,
       logPorts: this.#logPorts,
       stored: 11n,
       propagated: 10n,
-      replicas: this.#options.replicas ?? 1,
+      replicas: this.replicas,
     }
     return this.#options.onHello?.(normal, hello) ?? normal
   }
@@ -168,9 +185,14 @@ export class FakeNode {
       const open = reader.push(chunk, 1)[0]
       if (open?.type !== 'log_open') return
       socket.off('data', onData)
-      const newProducer = { sequence: 0, missing: [], lastEpoch: 0n, lastTerm: TERM, since: 11n }
-      const normal: Message<'log_open_ok'> = { type: 'log_open_ok', position: 0, term: TERM, ...newProducer }
-      greet(socket, this.#options.onLogOpen?.(normal, open) ?? normal)
+      const normal: Message<'log_open_ok'> = {
+        type: 'log_open_ok',
+        position: 0,
+        term: this.term,
+        since: 11n,
+        ...this.log,
+      }
+      greet(socket, this.silent ? 'silence' : (this.#options.onLogOpen?.(normal, open) ?? normal))
       this.links.push(new FakeLink(this, socket, open, reader.takeRest()))
       this.changed()
     }
@@ -187,18 +209,26 @@ export class FakeLink {
   fault: Error | undefined
   readonly #node: FakeNode
   readonly #reader: FrameReader
+  readonly #first: number
 
   constructor(node: FakeNode, socket: Socket, open: Message<'log_open'>, rest: Buffer) {
     this.#node = node
     this.socket = socket
     this.open = open
+    this.#first = node.log.sequence
     this.#reader = new FrameReader(headerSeed(CLUSTER, channelId(open.channel)), { channel: open.channel })
     socket.on('data', (chunk: Buffer) => this.#read(chunk))
     if (rest.length > 0) this.#read(rest)
   }
 
+  /** Of the newest frame here; before the first what the client was told of the log. */
   get lastSequence(): number {
-    return this.frames.at(-1)?.header.producerSequence ?? 0
+    return this.frames.at(-1)?.header.producerSequence ?? this.#first
+  }
+
+  /** Sequences of all frames here. */
+  get sequences(): number[] {
+    return this.frames.map(({ header }) => header.producerSequence)
   }
 
   /** Waits for so many frames. */
@@ -249,7 +279,8 @@ export class FakeLink {
     const body = bytes.subarray(FRAME_HEADER_BYTES)
     const isExplicit = (header.flags & FLAG_EXPLICIT_VERSIONS) !== 0
     const { entryCount } = walkBody(body, 0, body.length, isExplicit, {})
-    const isNext = header.producerSequence === this.lastSequence + 1
+    const skips = header.producerSequence - this.lastSequence - 1
+    const isNext = skips === 0 || (skips > 0 && header.producerSequence <= Math.max(this.open.sent, this.#first) + 1)
     if (entryCount !== header.entryCount || !isNext || header.producerId !== this.open.producer) {
       throw new Error(`a header that does not fit: ${JSON.stringify(header, (_, v) => `${v}`)}`)
     }
@@ -278,5 +309,11 @@ export function notMaster(master?: string): Message<'error'> {
     where,
     hint: 'ask the master',
   })
+  return { type: 'error', error: toWireError(error) }
+}
+
+/** The answer of a node whose table has no place for the producer any more. */
+export function expired(): Message<'error'> {
+  const error = new TravertineError('PRODUCER_EXPIRED', 'Cannot tell: found no trace of the producer')
   return { type: 'error', error: toWireError(error) }
 }

@@ -174,3 +174,28 @@ t.test('a connection that is lost while the input is quiet ends the load', async
   channel.state = 'ended'
   await t.rejects(ended, { code: 'CONNECTION_LOST' })
 })
+
+t.test('sessions that were acknowledged STORED and are lost are taken back, and end the load', async (t) => {
+  const channel = new PlayedChannel()
+  const chunks = Readable.from([Buffer.from('a\nb\nc\nd\n')], { objectMode: false })
+  const loader = new Loader(options(chunks, channel, { level: 'stored' }))
+  const ended = loader.run()
+  await settle()
+  for (let i = 0; i < 3; i++) channel.answer(i, BigInt(i + 1))
+  await settle()
+  t.equal(loader.tally.throughLine, 3)
+  loader.lost({ channel: 0, from: 2, to: 3 })
+  channel.fail(3, new ClientError('SESSION_LOST', 'gone', 'lost'))
+  await t.rejects(ended, { code: 'SESSION_LOST' })
+  const { acknowledged, lost, waiting, throughLine, bytes } = loader.tally
+  t.same(
+    { acknowledged, lost, waiting, throughLine, bytes },
+    {
+      acknowledged: { sessions: 1, records: 1 },
+      lost: { sessions: 3, records: 3 },
+      waiting: { sessions: 0, records: 0 },
+      throughLine: 1,
+      bytes: 1,
+    },
+  )
+})
