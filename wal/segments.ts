@@ -218,7 +218,9 @@ export class Segments {
       if (known.base === this.#askedFor) preparer?.wait(known.base)
       return known
     }
-    assert(position === this.capacityEnd(), 'a channel is written without gaps', { position, end: this.capacityEnd() })
+    // the segment that was asked for may have appeared since the look above; it is waited for below like any other
+    const end = this.capacityEnd()
+    assert(position === end || position === this.#askedFor, 'a channel is written without gaps', { position, end })
     if (preparer === undefined) prepareSegment(disk, directory, position, segmentBytes)
     else {
       if (this.#askedFor < position) preparer.ask(position)
