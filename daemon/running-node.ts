@@ -198,12 +198,13 @@ export class RunningNode {
         return this.#threads.sendAll(effect)
       case 'openRow':
         return effect.resume.forEach((resume, channel) => {
-          const { row, session, peerSession, secret, host } = effect
+          const { row, session, peerSession, version, secret, host } = effect
           this.#threads.send(channel, {
             type: 'openRow',
             row,
             session,
             peerSession,
+            version,
             secret,
             host,
             port: effect.ports[channel]!,

@@ -71,6 +71,8 @@ export type Effect =
       readonly row: number
       readonly session: bigint
       readonly peerSession: bigint
+      /** Level of the protocol that the session has agreed on. */
+      readonly version: number
       readonly secret: Uint8Array
       readonly host: string
       readonly ports: readonly number[]

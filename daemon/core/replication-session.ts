@@ -10,7 +10,7 @@
  */
 import type { Member } from '../../protocol/cluster-config.ts'
 import type { Message } from '../../protocol/control-message.ts'
-import { PROTOCOL_VERSION_MAX, PROTOCOL_VERSION_MIN } from '../../protocol/control-message.ts'
+import { negotiateVersion, PROTOCOL_VERSION_MAX, PROTOCOL_VERSION_MIN } from '../../protocol/control-message.ts'
 import { fromWireError, TravertineError } from '../../protocol/errors.ts'
 import { HEARTBEAT_INTERVAL_MS, RECONNECT_MS_MAX, RECONNECT_MS_MIN } from '../../protocol/limits.ts'
 import type { TermHistory } from '../../wal/term-history.ts'
@@ -160,6 +160,7 @@ export class ReplicationSession {
 
   #begun(message: Message<'session_begin_ok'>, host: string): Effect[] {
     if (this.state !== 'beginning') throw unexpected(message, `in state ${this.state} of a replication session`)
+    negotiateVersion({ versionMin: message.version, versionMax: message.version }) // it is one of ours
     checkChannels(this.#options.facts, message.logPorts.length)
     checkChannels(this.#options.facts, message.resume.length)
     this.state = 'opening'
@@ -174,6 +175,7 @@ export class ReplicationSession {
         row: this.member.row,
         session: this.#session,
         peerSession: message.session,
+        version: message.version,
         secret: message.secret,
         host,
         ports: message.logPorts,

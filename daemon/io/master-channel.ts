@@ -127,7 +127,7 @@ export class MasterChannel implements Downstream {
   openRow(
     row: number,
     session: bigint,
-    peer: { host: string; port: number; peerSession: bigint; secret: Uint8Array; resume: number },
+    peer: { host: string; port: number; peerSession: bigint; version: number; secret: Uint8Array; resume: number },
   ): void {
     const { channel, world, writer, onRow } = this.#options
     const sender = new ReplicaSender({
@@ -135,6 +135,7 @@ export class MasterChannel implements Downstream {
       connection: world.network.dial(peer.host, peer.port),
       channel,
       peerSession: peer.peerSession,
+      version: peer.version,
       secret: peer.secret,
       resume: peer.resume,
       files: this.#openFiles(),

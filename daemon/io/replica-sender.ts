@@ -4,7 +4,7 @@
  */
 import type { Clock } from '../../protocol/clock.ts'
 import type { Connection } from '../../protocol/connection.ts'
-import { encodeMessage, type Message, MessageReader, PROTOCOL_VERSION_MAX } from '../../protocol/control-message.ts'
+import { encodeMessage, type Message, MessageReader } from '../../protocol/control-message.ts'
 import { fromWireError, TravertineError } from '../../protocol/errors.ts'
 import { HANDSHAKE_MS_MAX, SENDER_READ_BYTES } from '../../protocol/limits.ts'
 import { ReplyReader } from '../../protocol/log-reply.ts'
@@ -17,6 +17,7 @@ export interface ReplicaSenderOptions {
   /** Dialled; the sender opens the log channel on it. */
   readonly connection: Connection
   readonly peerSession: bigint
+  readonly version: number
   readonly secret: Uint8Array
   /** Durable end of the replica. */
   readonly resume: number
@@ -63,7 +64,7 @@ export class ReplicaSender {
   }
 
   #handshake(): void {
-    const { clock, channel, peerSession, secret } = this.#options
+    const { clock, channel, peerSession, version, secret } = this.#options
     const timer = clock.after(HANDSHAKE_MS_MAX, () =>
       this.#fail(new TravertineError('HANDSHAKE_TIMEOUT', `Cannot open log channel ${channel}: no answer in time`)),
     )
@@ -90,7 +91,6 @@ export class ReplicaSender {
       closed,
     })
     const noProducer = { producer: 0n, sent: 0, answered: 0, since: 0n }
-    const version = PROTOCOL_VERSION_MAX
     this.#connection.write(
       encodeMessage({ type: 'log_open', version, session: peerSession, secret, channel, ...noProducer }),
     )

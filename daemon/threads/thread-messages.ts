@@ -75,6 +75,7 @@ export type ToChannel =
       readonly row: number
       readonly session: bigint
       readonly peerSession: bigint
+      readonly version: number
       readonly secret: Uint8Array
       readonly host: string
       readonly port: number
