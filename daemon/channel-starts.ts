@@ -24,7 +24,7 @@ export interface SharedMemory {
 
 export function channelStarts(config: FullConfig, log: OpenLog, shared: SharedMemory): ChannelStart[] {
   const { directory, host, port, segmentsAhead } = config
-  const { manifest, ends, mastership } = log
+  const { manifest, ends, producers, mastership } = log
   const { clusterId, nodeId, channels, segmentBytes } = manifest
   const master =
     mastership === undefined || shared.board === undefined
@@ -42,6 +42,7 @@ export function channelStarts(config: FullConfig, log: OpenLog, shared: SharedMe
     port: port === 0 ? 0 : port + 1 + channel,
     position,
     configs: channel === 0 ? log.configs : [],
+    producers: producers[channel]!, // one per end
     doorbell: shared.doorbells[channel]!, // one per end
     whole: shared.whole,
     stats: shared.stats[channel]!.memory, // one per end

@@ -6,6 +6,7 @@
 import type { World } from '../protocol/world.ts'
 import type { Manifest } from '../wal/manifest.ts'
 import { configOfScans, wholeOfScans } from '../wal/mastership.ts'
+import type { ProducerTableState } from '../wal/producer-table.ts'
 import type { ConfigPlace } from '../wal/recovery-point.ts'
 import type { Mastership } from '../wal/term-history.ts'
 import type { FoundSeal } from '../wal/whole-epoch.ts'
@@ -17,6 +18,8 @@ export interface OpenLog {
   readonly ends: readonly number[]
   /** CONFIGs on channel 0 that recovery has found. */
   readonly configs: readonly ConfigPlace[]
+  /** The producer table of each channel as of its end. */
+  readonly producers: readonly ProducerTableState[]
   /** Only on a master. */
   readonly mastership: Mastership | undefined
   /** What a replica knows of its epochs. */
@@ -59,7 +62,16 @@ export async function openLog(
     await Promise.all(scans.map((scan) => pool.run('rewriteTail', { directory, scan })))
     const config = configOfScans(manifest, scans, whole.whole)
     const ends = scans.map((scan) => scan.end)
-    return { manifest: { ...manifest, config }, ends, configs, mastership: undefined, whole, divergentBytes: 0 }
+    const producers = await foldAll(pool, directory, manifest, ends)
+    return {
+      manifest: { ...manifest, config },
+      ends,
+      configs,
+      producers,
+      mastership: undefined,
+      whole,
+      divergentBytes: 0,
+    }
   }
   const started = await pool.run('startMastership', {
     directory,
@@ -67,14 +79,27 @@ export async function openLog(
     scans,
     tag: randomBytes(4).readUInt32LE(0) || 1,
   })
+  const ends = started.mastership.starts
   return {
     manifest: started.manifest,
-    ends: started.mastership.starts,
+    ends,
     configs,
+    producers: await foldAll(pool, directory, started.manifest, ends),
     mastership: started.mastership,
     whole,
     divergentBytes: sum(started.divergentBytes),
   }
+}
+
+function foldAll(
+  pool: JobRunner,
+  directory: string,
+  { clusterId, history }: Manifest,
+  ends: readonly number[],
+): Promise<ProducerTableState[]> {
+  return Promise.all(
+    ends.map((to, channel) => pool.run('foldProducers', { directory, channel, clusterId, history, to })),
+  )
 }
 
 const sum = (numbers: readonly number[]): number => numbers.reduce((a, b) => a + b, 0)

@@ -249,7 +249,8 @@ export class RunningNode {
         )
       }
       adopted.resume.forEach((position, channel) => {
-        this.#threads.send(channel, { type: 'follow', history: adopted.manifest.history, position })
+        const producers = adopted.producers[channel]
+        this.#threads.send(channel, { type: 'follow', history: adopted.manifest.history, position, producers })
       })
       return { resume: adopted.resume, terms: adopted.manifest }
     } catch (thrown) {

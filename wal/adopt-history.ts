@@ -9,7 +9,9 @@ import { sameTerm } from '../protocol/ids.ts'
 import { TERM_HISTORY_LIMIT } from '../protocol/limits.ts'
 import type { Disk } from './disk.ts'
 import { keepDivergent } from './divergent.ts'
+import { foldProducers } from './fold-producers.ts'
 import { type Manifest, writeManifest } from './manifest.ts'
+import type { ProducerTableState } from './producer-table.ts'
 import {
   checkHistory,
   checkMasterTerm,
@@ -26,6 +28,8 @@ export interface AdoptResult {
   /** Durable end per channel after the cut: where the master goes on. */
   readonly resume: readonly number[]
   readonly divergentBytes: readonly number[]
+  /** Producer tables of the channels where something was cut: as of their `resume`. */
+  readonly producers: readonly (ProducerTableState | undefined)[]
 }
 
 export interface AdoptOptions {
@@ -51,12 +55,16 @@ export function adoptHistory(options: AdoptOptions): AdoptResult {
     return end - from
   })
   if (latestTerm(manifest.history) !== undefined && sameTerm(latestTerm(manifest.history)!, term)) {
-    return { manifest, resume, divergentBytes } // the history we have: nothing parts, nothing to write
+    return { manifest, resume, divergentBytes, producers: [] } // the history we have: nothing parts, nothing to write
   }
   const joined = forgetOldest(joinHistories(manifest.history, history), resume, TERM_HISTORY_LIMIT)
   const adopted: Manifest = { ...manifest, history: joined, fence: term }
   writeManifest(disk, directory, adopted)
-  return { manifest: adopted, resume, divergentBytes }
+  const { clusterId } = manifest
+  const producers = resume.map((to, channel) =>
+    to < ends[channel]! ? foldProducers({ disk, directory, channel, clusterId, history: joined, to }) : undefined,
+  ) // an end per channel
+  return { manifest: adopted, resume, divergentBytes, producers }
 }
 
 /** Where no term is shared with a history that has forgotten some, nobody can say where the two part (WAL-48). */

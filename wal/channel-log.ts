@@ -250,6 +250,7 @@ export class ChannelLog implements LogPort {
       if (session.record === undefined) this.counts.sessions++
       position += session.bytes
       writer.appendSlice(session.frame, session.at, session.bytes)
+      writer.producers.fold(session.frame, session.at)
       this.#notePending(layer, session)
     }
     assert(writer.appendedPosition === position, 'stamped positions are where the bytes went', { position })
@@ -277,7 +278,6 @@ export class ChannelLog implements LogPort {
     this.counts.seals++
     const end = writer.appendedPosition
     writer.noteSeal({ epoch: layer, position, end, term: term.number, termTag: term.tag })
-    writer.noteWhole(shownStored)
     this.#sealEnds.push({ layer, end })
     while (this.#sealEnds.length > SEAL_ENDS_LIMIT) {
       this.#sealEndsFrom = this.#sealEnds.first()!.end // the limit is above 0
@@ -299,6 +299,7 @@ export class ChannelLog implements LogPort {
   }
 
   answer(stored: bigint, propagated: bigint): void {
+    this.#options.writer.noteWhole(stored) // below this mastership no seal is noted, so layers are epochs here
     for (let p = this.#unstored.first(); p !== undefined && p.layer <= stored; p = this.#unstored.first()) {
       this.#unstored.shift()
       p.origin.stored(p.layer, p.lastSequence)

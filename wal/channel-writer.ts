@@ -5,13 +5,14 @@
  * where a channel writes; when it fails the channel is poisoned: no retry, no further append, ever (DESIGN 3), since
  * after a failed fdatasync nobody can know what the disk holds.
  *
- * Serves a master's channel log and a replica's alike. Also keeps the last seal that is known STORED, for the recovery
- * point that is due at each segment change.
+ * Serves a master's channel log and a replica's alike. Also makes the recovery point that is due at each segment change:
+ * position and producer table belong together, so both are taken at the next seal that is appended, and kept until that
+ * seal is durable and its epoch known to be whole.
  */
 import { assert } from '../protocol/assert.ts'
 import { asError, TravertineError } from '../protocol/errors.ts'
 import { KIB } from '../protocol/limits.ts'
-import { Deque } from './deque.ts'
+import type { ProducerTable } from './producer-table.ts'
 import type { ConfigPlace, RecoveryPoint } from './recovery-point.ts'
 import type { Segments } from './segments.ts'
 
@@ -22,6 +23,8 @@ export interface ChannelWriterOptions {
   readonly position: number
   /** CONFIGs below `position` that may be the newest one below a recovery point. */
   readonly configs?: readonly ConfigPlace[]
+  /** Of all frames appended so far; folded by whoever appends. */
+  readonly producers: ProducerTable
   /** Called after a segment change, with a point that is durable. Writing it is not on the commit path. */
   readonly onRecoveryPoint: (point: RecoveryPoint) => void
 }
@@ -34,9 +37,6 @@ export interface SealPlace {
   readonly term: bigint
   readonly termTag: number
 }
-
-/** Seals kept for the recovery point: at 10,000 flushes a second the STORED epoch may lag by 0.4 s before one is missed. */
-const SEALS_KEPT = 4096
 
 /** What a flush writes is copied together up to this size. */
 const JOIN_BYTES_LIMIT = 32 * KIB
@@ -51,14 +51,15 @@ export class ChannelWriter {
   #runFrom = 0
   #runTo = 0
   #poison: TravertineError | undefined
-  readonly #seals = new Deque<SealPlace>()
   #whole = 0n
   /** The newest one below the last recovery point, and all behind it. */
   #configs: ConfigPlace[]
   /** Base of the segment that holds the durable end. */
   #base: number
-  /** The segment has changed, and no seal of a whole epoch was at hand yet. */
+  /** The segment has changed, and no seal was appended since. */
   #pointDue = false
+  /** The next recovery point, from the append of its seal on until it may be told. */
+  #point: Omit<RecoveryPoint, 'stored'> | undefined
 
   constructor(options: ChannelWriterOptions) {
     this.#options = options
@@ -91,6 +92,10 @@ export class ChannelWriter {
     return this.#buffers
   }
 
+  get producers(): ProducerTable {
+    return this.#options.producers
+  }
+
   get poison(): TravertineError | undefined {
     return this.#poison
   }
@@ -118,8 +123,13 @@ export class ChannelWriter {
 
   /** Notes a seal that was appended. */
   noteSeal(seal: SealPlace): void {
-    this.#seals.push(seal)
-    if (this.#seals.length > SEALS_KEPT) this.#seals.shift()
+    if (!this.#pointDue || this.#point !== undefined) return
+    this.#pointDue = false
+    const { channel, producers } = this.#options
+    const { epoch, position, end, term, termTag } = seal
+    const config = this.#configs.findLast((place) => place.position < position)
+    const table = producers.state()
+    this.#point = { channel, position: end, epoch, term, termTag, sealPosition: position, config, producers: table }
   }
 
   /** Notes a CONFIG that was appended. */
@@ -130,6 +140,7 @@ export class ChannelWriter {
   /** Notes an epoch that is whole and durable on this node: on a master STORED, on a replica what it holds itself. */
   noteWhole(epoch: bigint): void {
     if (epoch > this.#whole) this.#whole = epoch
+    this.#tellPoint()
   }
 
   /** Writes what was appended and makes it durable. @throws CHANNEL_POISONED */
@@ -176,33 +187,22 @@ export class ChannelWriter {
   }
 
   #noteSegmentChange(): void {
-    const { channel, segments, onRecoveryPoint } = this.#options
+    const { segments } = this.#options
     const base = segments.baseAt(this.#durable)
     if (base !== this.#base) {
       this.#base = base
       this.#pointDue = true
       segments.keepAhead()
     }
-    if (!this.#pointDue) return
-    const seal = this.#seals.findLast((s) => s.epoch <= this.#whole && s.end <= this.#durable)
-    if (seal === undefined) return
-    this.#pointDue = false
-    this.#configs = this.#configs.slice(
-      Math.max(
-        0,
-        this.#configs.findLastIndex((c) => c.position < seal.position),
-      ),
-    )
-    const newest = this.#configs[0]
-    onRecoveryPoint({
-      channel,
-      position: seal.end,
-      epoch: seal.epoch,
-      stored: this.#whole,
-      term: seal.term,
-      termTag: seal.termTag,
-      sealPosition: seal.position,
-      config: newest !== undefined && newest.position < seal.position ? newest : undefined,
-    })
+    this.#tellPoint()
+  }
+
+  #tellPoint(): void {
+    const point = this.#point
+    if (point === undefined || point.epoch > this.#whole || point.position > this.#durable) return
+    this.#point = undefined
+    const { config } = point
+    if (config !== undefined) this.#configs = this.#configs.filter((place) => place.position >= config.position)
+    this.#options.onRecoveryPoint({ ...point, stored: this.#whole })
   }
 }

@@ -127,9 +127,9 @@ function nextTerm(options: StartOptions): Term {
   return { number: termNumber((last > fence ? last : fence) + 1n), nodeId: manifest.nodeId, tag }
 }
 
-/** Position behind the last seal of an epoch up to `whole`; where the scan or the mastership began if there is none. */
+/** Position behind the last seal of an epoch up to `whole`; the floor of the scan if there is none. */
 export function cutOf(scan: ChannelScan, whole: bigint): number {
-  return scan.seals.findLast((seal) => seal.epoch <= whole)?.end ?? scan.from
+  return scan.seals.findLast((seal) => seal.epoch <= whole)?.end ?? scan.floor
 }
 
 function refuseBelowStored(whole: WholeResult, scans: readonly ChannelScan[]): void {

@@ -1,5 +1,5 @@
 /**
- * What a channel's log says of its producers: a fold over its ENTRIES frames in the order of the log (WAL-67, WAL-68).
+ * What a channel's log says of its producers: a fold over its ENTRIES frames in the order of the log (WAL-67 to WAL-69).
  *
  * It answers one question, "does session s of producer p stand in this log?", without reading the log again: it does if s
  * is at most `last` and in no range of `missing`. Everything here follows from the log alone, so nodes that hold the same
@@ -199,3 +199,25 @@ export class ProducerTable<E extends ProducerEntry = ProducerEntry> {
 }
 
 export const NO_PRODUCERS: ProducerTableState = { evictedEpoch: '0', producers: [] }
+
+/** A table of those who only read the log: nobody waits for answers of its producers. */
+export const plainTable = (state?: ProducerTableState, limits?: ProducerLimits): ProducerTable =>
+  new ProducerTable((id) => new ProducerEntry(id), state, limits)
+
+/** Checks the form of a table that was read from a file; undefined if it has not got it. */
+export function readTableState(value: unknown): ProducerTableState | undefined {
+  if (typeof value !== 'object' || value === null) return undefined
+  const { evictedEpoch, producers } = value as Record<string, unknown> // an object, just checked
+  const isTable = isU64(evictedEpoch) && Array.isArray(producers) && producers.every(isRow)
+  return isTable ? (value as ProducerTableState) : undefined // every field was just checked
+}
+
+function isRow(value: unknown): boolean {
+  if (!Array.isArray(value) || value.length !== 6) return false
+  const [id, last, lastEpoch, lastTerm, judgedFrom, missing] = value as unknown[] // an array, just checked
+  const isScalars = isU64(id) && isU64(lastEpoch) && isU64(lastTerm) && isSequence(last) && isSequence(judgedFrom)
+  return isScalars && Array.isArray(missing) && missing.length % 2 === 0 && missing.every(isSequence)
+}
+
+const isU64 = (v: unknown): boolean => typeof v === 'string' && /^\d{1,20}$/.test(v) && BigInt(v) < 1n << 64n
+const isSequence = (v: unknown): boolean => typeof v === 'number' && Number.isSafeInteger(v) && v >= 1

@@ -20,6 +20,11 @@ export class RecordFields {
     return this.#value[name] !== undefined && this.#value[name] !== null
   }
 
+  /** As it is: for fields that somebody else checks. */
+  value(name: string): unknown {
+    return this.#value[name]
+  }
+
   uuid(name: string): string {
     const value = this.text(name)
     return isUuid(value) ? value : this.wrong(name, 'a UUID')

@@ -36,6 +36,8 @@ export interface ChannelScan {
   readonly channel: number
   /** Where the scan began: 0, the oldest byte, or the recovery point. */
   readonly from: number
+  /** `from`, and the MARKs that follow it directly: no cut is below. */
+  readonly floor: number
   /** End of the last valid frame. */
   readonly end: number
   readonly tail: 'clean' | 'torn-tail'
@@ -83,7 +85,7 @@ export function recoverChannel(options: RecoverOptions): ChannelScan {
       history,
       from,
     }
-    const collector = new Collector(options, point, Math.max(from, ownStart(options)))
+    const collector = new Collector(options, point, { from, proven: Math.max(from, ownStart(options)) })
     const end = scanFrames(scan, (frame) => collector.visit(frame))
     if (end.tail === 'torn-tail') findLater({ ...scan, from: end.end }, (frame) => collector.visitLater(frame))
     const reached = Math.min(end.end, segments.capacityEnd()) // files may be gone that a recovery point speaks of
@@ -92,6 +94,7 @@ export function recoverChannel(options: RecoverOptions): ChannelScan {
     return {
       channel,
       from,
+      floor: collector.floor,
       end: end.end,
       tail: end.tail,
       seals: collector.seals,
@@ -119,14 +122,16 @@ class Collector {
   highestEpoch: bigint
   storedByOwn: bigint
   provenPosition: number
+  floor: number
   #afterSealAt = -1
 
-  constructor(options: RecoverOptions, point: RecoveryPoint | undefined, from: number) {
+  constructor(options: RecoverOptions, point: RecoveryPoint | undefined, position: { from: number; proven: number }) {
     this.#options = options
     this.highestEpoch = point?.stored ?? 0n
     if (point?.config !== undefined) this.configs.push({ ...point.config, epoch: point.epoch })
     this.storedByOwn = 0n
-    this.provenPosition = from
+    this.provenPosition = position.proven
+    this.floor = position.from
   }
 
   visit(frame: ScannedFrame): void {
@@ -150,6 +155,7 @@ class Collector {
       const mark = decodeMark(body, where)
       this.#prove(position, mark.durablePosition, mark.stored)
       const last = this.seals.at(-1)
+      if (last === undefined && this.floor === position) this.floor = end
       if (last !== undefined && this.#afterSealAt === position) {
         this.seals[this.seals.length - 1] = { ...last, end }
         this.#afterSealAt = end

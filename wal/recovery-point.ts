@@ -9,6 +9,7 @@ import type { ClusterConfig } from '../protocol/cluster-config.ts'
 import { TravertineError } from '../protocol/errors.ts'
 import { type Disk, joinPath, readWholeFile, replaceFile } from './disk.ts'
 import { readConfig } from './manifest.ts'
+import { type ProducerTableState, readTableState } from './producer-table.ts'
 import { RecordFields } from './record-fields.ts'
 import { decodeSmallRecord, encodeSmallRecord, type SmallRecordKind } from './small-record.ts'
 import { type TermHistory, termMayStandAt } from './term-history.ts'
@@ -36,6 +37,8 @@ export interface RecoveryPoint {
   readonly sealPosition: number
   /** The newest CONFIG below `position`; undefined where there is none. Only channel 0 has any. */
   readonly config?: ConfigPlace | undefined
+  /** The producer table as of `position` (WAL-69). */
+  readonly producers: ProducerTableState
 }
 
 export function writeRecoveryPoint(disk: Disk, channelDirectory: string, point: RecoveryPoint): void {
@@ -100,6 +103,7 @@ export function decodeRecoveryPoint(bytes: Buffer, file: string): RecoveryPoint 
     termTag: count('termTag'),
     sealPosition: count('sealPosition'),
     config: fields.has('config') ? readConfigPlace(fields.child('config')) : undefined,
+    producers: readTableState(fields.value('producers')) ?? fields.wrong('producers', 'a producer table'),
   }
 }
 

@@ -78,6 +78,7 @@ export class ReplicaLog {
     if (kind === FrameKind.SEAL) this.#noteSeal(buffer, at, bytes, where)
     else if (kind === FrameKind.CONFIG) this.#noteConfig(buffer, at, bytes, where)
     else if (kind === FrameKind.ENTRIES) {
+      writer.producers.fold(buffer, at)
       this.counts.sessions++
       this.counts.entries += buffer.readUInt32LE(at + HeaderOffset.entryCount)
     }

@@ -12,6 +12,7 @@ import { FrameReader } from '../../protocol/frame-reader.ts'
 import { encodeDurableReply, encodeErrorReply, ReplyType } from '../../protocol/log-reply.ts'
 import type { World } from '../../protocol/world.ts'
 import type { ChannelWriter } from '../../wal/channel-writer.ts'
+import { type ProducerTable, type ProducerTableState, plainTable } from '../../wal/producer-table.ts'
 import { type ReceivedConfig, ReplicaLog } from '../../wal/replica-log.ts'
 import type { Segments } from '../../wal/segments.ts'
 import { latestTerm, type TermHistory } from '../../wal/term-history.ts'
@@ -32,8 +33,10 @@ export interface ReplicaChannelOptions {
   readonly headerSeed: number
   readonly stats: StatSlots
   /** Makes a writer whose next byte is at `position`. */
-  readonly openWriter: (position: number) => ChannelWriter
+  readonly openWriter: (position: number, producers: ProducerTable) => ChannelWriter
   readonly position: number
+  /** The producer table as of that position. */
+  readonly producers: ProducerTable
   /** The channel's files, opened for reading. */
   readonly openFiles: () => Segments
   /** Begin of a frame before which nothing of this epoch or a later one stands. */
@@ -58,6 +61,7 @@ export class ReplicaChannel {
   readonly registry = new SessionRegistry()
   readonly #readers: ReaderLinks
   #log: ReplicaLog
+  #producers: ProducerTable
   readonly #meter: ReplicaMeter
   #history: TermHistory = []
   #link: Link | undefined
@@ -69,6 +73,7 @@ export class ReplicaChannel {
   constructor(options: ReplicaChannelOptions) {
     this.#options = options
     const { clock } = options.world
+    this.#producers = options.producers
     this.#log = this.#logAt([], options.position)
     this.#meter = new ReplicaMeter(options.stats, this.#log)
     this.#quietWatch = new QuietWatch(clock, () => this.#attempt(() => this.#log.becomeQuiet()))
@@ -101,7 +106,9 @@ export class ReplicaChannel {
     return this.#log.durablePosition
   }
 
-  follow(history: TermHistory, position: number): void {
+  /** @param producers the table as of `position`, where something was cut off there */
+  follow(history: TermHistory, position: number, producers: ProducerTableState | undefined): void {
+    if (producers !== undefined) this.#producers = plainTable(producers)
     this.#log = this.#logAt(history, position)
     this.#meter.follow(this.#log)
     this.#history = history
@@ -121,7 +128,7 @@ export class ReplicaChannel {
 
   #logAt(history: TermHistory, position: number): ReplicaLog {
     const { channel, openWriter, whole } = this.#options
-    return new ReplicaLog({ channel, writer: openWriter(position), history, whole })
+    return new ReplicaLog({ channel, writer: openWriter(position, this.#producers), history, whole })
   }
 
   #openLink(connection: Connection, open: Message<'log_open'>, rest: Buffer): void {

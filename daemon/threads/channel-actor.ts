@@ -14,6 +14,7 @@ import { Board } from '../../wal/board.ts'
 import { ChannelWriter } from '../../wal/channel-writer.ts'
 import type { Disk } from '../../wal/disk.ts'
 import type { RunOperation } from '../../wal/log-port.ts'
+import { type ProducerTable, plainTable } from '../../wal/producer-table.ts'
 import { readingStart } from '../../wal/recovery-point.ts'
 import { channelDirectory, Segments } from '../../wal/segments.ts'
 import { MasterChannel } from '../io/master-channel.ts'
@@ -104,7 +105,7 @@ export class ChannelActor {
       case 'quiesce':
         return this.#doors.say({ type: 'quiet', position: this.#replica?.quiesce() ?? 0 })
       case 'follow':
-        return this.#replica?.follow(message.history, message.position)
+        return this.#replica?.follow(message.history, message.position, message.producers)
       case 'prepared':
         if (this.#doors.preparer.takeFailure()) return this.#segments?.forgetRequest()
         return this.#segments?.keepAhead()
@@ -133,7 +134,7 @@ export class ChannelActor {
       stats: this.#stats,
       channelDirectory: this.#directory,
       board: new Board(master.board),
-      writer: this.#openWriter(position),
+      writer: this.#openWriter(position, plainTable(this.#start.producers)),
       term: master.term,
       history: master.history,
       headerSeed: this.#seed,
@@ -159,8 +160,9 @@ export class ChannelActor {
       channel,
       headerSeed: this.#seed,
       stats: this.#stats,
-      openWriter: (at) => this.#openWriter(at),
+      openWriter: (at, producers) => this.#openWriter(at, producers),
       position,
+      producers: plainTable(this.#start.producers),
       openFiles: () => new Segments({ disk, directory: this.#directory, segmentBytes: 0, access: 'read' }),
       startOf: (epoch, history) => readingStart({ channel, disk, channelDirectory: this.#directory }, history, epoch),
       onReaderFailed: this.#onReaderFailed,
@@ -171,7 +173,7 @@ export class ChannelActor {
     })
   }
 
-  #openWriter(position: number): ChannelWriter {
+  #openWriter(position: number, producers: ProducerTable): ChannelWriter {
     const { channel, configs, segmentBytes, segmentsAhead: ahead } = this.#start
     const { disk, preparer, say } = this.#doors
     this.#segments?.close()
@@ -190,6 +192,7 @@ export class ChannelActor {
       segments,
       position,
       configs: this.#writer?.configs ?? configs,
+      producers,
       onRecoveryPoint: (point) => say({ type: 'recoveryPoint', point }),
     })
     this.#writer = writer

@@ -5,8 +5,10 @@
 import { asError, TravertineError, toWireError, type WireError } from '../../protocol/errors.ts'
 import { type AdoptOptions, type AdoptResult, adoptHistory } from '../../wal/adopt-history.ts'
 import type { Disk } from '../../wal/disk.ts'
+import { type FoldOptions, foldProducers } from '../../wal/fold-producers.ts'
 import { type Manifest, writeManifest } from '../../wal/manifest.ts'
 import { rewriteTail, type StartOptions, type StartResult, startMastership } from '../../wal/mastership.ts'
+import type { ProducerTableState } from '../../wal/producer-table.ts'
 import { type ChannelScan, type RecoverOptions, recoverChannel } from '../../wal/recover.ts'
 import { type RecoveryPoint, writeRecoveryPoint } from '../../wal/recovery-point.ts'
 import { channelDirectory, prepareSegment } from '../../wal/segments.ts'
@@ -19,6 +21,8 @@ export interface Jobs {
   /** Makes durable what a replica's scan has found, before it is reported as durable. */
   rewriteTail: { args: { directory: string; scan: ChannelScan }; result: undefined }
   writeManifest: { args: { directory: string; manifest: Manifest }; result: undefined }
+  /** The table of a channel where it goes on. */
+  foldProducers: { args: Omit<FoldOptions, 'disk'>; result: ProducerTableState }
   adoptHistory: { args: Omit<AdoptOptions, 'disk'>; result: AdoptResult }
   prepareSegment: {
     args: { directory: string; channel: number; base: number; bytes: number; doorbell: SharedArrayBuffer }
@@ -72,6 +76,7 @@ const workOn = (disk: Disk): Work => ({
     writeManifest(disk, directory, manifest)
     return undefined
   },
+  foldProducers: (args) => foldProducers({ ...args, disk }),
   adoptHistory: (args) => adoptHistory({ ...args, disk }),
   prepareSegment: ({ directory, channel, base, bytes, doorbell }) => {
     let failed = true

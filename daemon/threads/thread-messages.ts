@@ -8,6 +8,7 @@ import type { ConfigRecord } from '../../protocol/cluster-config.ts'
 import type { WireError } from '../../protocol/errors.ts'
 import type { ClusterId, NodeId, Term } from '../../protocol/ids.ts'
 import type { BoardHandle } from '../../wal/board.ts'
+import type { ProducerTableState } from '../../wal/producer-table.ts'
 import type { ConfigPlace, RecoveryPoint } from '../../wal/recovery-point.ts'
 import type { ReceivedConfig } from '../../wal/replica-log.ts'
 import type { TermHistory } from '../../wal/term-history.ts'
@@ -46,6 +47,8 @@ export interface ChannelStart {
   readonly position: number
   /** CONFIGs below, as recovery has found them. */
   readonly configs: readonly ConfigPlace[]
+  /** The producer table as of that position. */
+  readonly producers: ProducerTableState
   /** Answers of the preparer: see segment-preparer.ts. */
   readonly doorbell: SharedArrayBuffer
   /** On a replica: last whole epoch, one u64, written by the control thread. */
@@ -84,8 +87,13 @@ export type ToChannel =
   | { readonly type: 'closeRow'; readonly row: number; readonly session: bigint }
   /** Close all replication links, make everything durable, answer with `quiet`. */
   | { readonly type: 'quiesce' }
-  /** Follow this history from this position on. */
-  | { readonly type: 'follow'; readonly history: TermHistory; readonly position: number }
+  /** Follow this history from this position on. `producers` is set where something was cut off there. */
+  | {
+      readonly type: 'follow'
+      readonly history: TermHistory
+      readonly position: number
+      readonly producers: ProducerTableState | undefined
+    }
   /** To the master's channel 0: write this CONFIG, and answer with `configStored` when it is STORED. */
   | { readonly type: 'config'; readonly record: ConfigRecord }
   | { readonly type: 'prepared' }

@@ -18,6 +18,7 @@ import { ChannelWriter } from '../../wal/channel-writer.ts'
 import type { DiskFile } from '../../wal/disk.ts'
 import { encodePolicy } from '../../wal/durability.ts'
 import { NodeDisk } from '../../wal/node-disk.ts'
+import { plainTable } from '../../wal/producer-table.ts'
 import { channelDirectory, Segments } from '../../wal/segments.ts'
 import { nodeWorld } from '../../world/node-world.ts'
 import { temporaryDirectory } from '../temp-directory.ts'
@@ -69,7 +70,13 @@ export class ChannelHarness {
     this.seed = headerSeed(manifest.clusterId, channelId(0))
     const policy = encodePolicy({ inSync, quorum: inSync.length })
     const segments = new Segments({ disk: this.disk, directory: files, segmentBytes: 64 * MIB, access: 'write' })
-    this.writer = new ChannelWriter({ channel: 0, segments, position: 0, onRecoveryPoint: () => undefined })
+    this.writer = new ChannelWriter({
+      channel: 0,
+      segments,
+      position: 0,
+      producers: plainTable(),
+      onRecoveryPoint: () => undefined,
+    })
     this.channel = new MasterChannel({
       world: nodeWorld,
       run: runAtOnce,

@@ -12,6 +12,8 @@ export interface NaiveFrame {
   readonly kind: number
   readonly epoch: bigint
   readonly term: bigint
+  readonly producer: bigint
+  readonly sequence: number
   readonly body: Buffer
   /** Header and body. */
   readonly bytes: Buffer
@@ -83,6 +85,8 @@ function readChannel(disk: Disk, directory: string, manifest: NaiveManifest, cha
       kind: head[5]!,
       epoch: head.readBigUInt64LE(32),
       term: head.readBigUInt64LE(40),
+      producer: head.readBigUInt64LE(56),
+      sequence: Number(head.readBigUInt64LE(64)),
       body,
       bytes: bytes.subarray(position, position + 72 + body.length),
     })

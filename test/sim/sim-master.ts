@@ -16,9 +16,11 @@ import { runToEnd } from '../../wal/board-machine.ts'
 import { ChannelLog, type Origin } from '../../wal/channel-log.ts'
 import { ChannelWriter } from '../../wal/channel-writer.ts'
 import type { Disk } from '../../wal/disk.ts'
+import { foldProducers } from '../../wal/fold-producers.ts'
 import { initDirectory } from '../../wal/init-directory.ts'
 import { type Manifest, readManifest } from '../../wal/manifest.ts'
 import { type StartResult, startMastership } from '../../wal/mastership.ts'
+import { type ProducerLimits, plainTable } from '../../wal/producer-table.ts'
 import { type ChannelScan, recoverChannel } from '../../wal/recover.ts'
 import { writeRecoveryPoint } from '../../wal/recovery-point.ts'
 import { channelDirectory, Segments } from '../../wal/segments.ts'
@@ -42,7 +44,7 @@ export function initMaster(disk: Disk, channels: number): void {
 }
 
 /** Session number `id` as a client's frame: one put whose key is the number. */
-export function sessionFrame(channel: number, id: number, valueBytes: number): Buffer {
+export function sessionFrame(channel: number, id: number, valueBytes: number, producer = 9n): Buffer {
   const key = Buffer.alloc(8)
   key.writeDoubleLE(id)
   const entry: Entry = { op: 'put', storage: 1n, key, value: Buffer.alloc(valueBytes, id & 0xff) }
@@ -57,7 +59,7 @@ export function sessionFrame(channel: number, id: number, valueBytes: number): B
     epoch: 0n,
     term: 0n,
     firstMinor: 0n,
-    producerId: 9n,
+    producerId: producer,
     producerSequence: id,
   }
   const body = frame.subarray(FRAME_HEADER_BYTES)
@@ -80,12 +82,15 @@ export class SimMaster {
   readonly logs: ChannelLog[] = []
   /** Ids of sessions answered STORED in this life, with their epoch. */
   readonly answered = new Map<number, bigint>()
+  readonly writers: ChannelWriter[] = []
   readonly #wakes = new Set<number>()
   readonly #scans: readonly ChannelScan[]
+  readonly #limits: ProducerLimits | undefined
 
   /** Recovers and starts, as `travertine run` does. @throws what keeps a node from starting */
-  constructor(disk: Disk, historyLimit?: number) {
+  constructor(disk: Disk, historyLimit?: number, limits?: ProducerLimits) {
     this.disk = disk
+    this.#limits = limits
     const manifest = readManifest(disk, DIRECTORY)
     this.#scans = scanAll(disk, manifest)
     this.start = startMastership({
@@ -117,8 +122,8 @@ export class SimMaster {
     return stored
   }
 
-  write(channel: number, id: number, valueBytes: number): void {
-    const frame = sessionFrame(channel, id, valueBytes)
+  write(channel: number, id: number, valueBytes: number, producer?: bigint): void {
+    const frame = sessionFrame(channel, id, valueBytes, producer)
     const origin: Origin = {
       isGone: false,
       stored: (epoch) => this.answered.set(id, epoch),
@@ -151,13 +156,19 @@ export class SimMaster {
   #openLog(channel: number, board: Board): ChannelLog {
     const directory = channelDirectory(DIRECTORY, channel)
     const segments = new Segments({ disk: this.disk, directory, segmentBytes: SEGMENT_BYTES, access: 'write' })
+    const { mastership, manifest } = this.start
+    const position = mastership.starts[channel]!
+    const limits = this.#limits === undefined ? {} : { limits: this.#limits }
+    const fold = { disk: this.disk, directory: DIRECTORY, channel, clusterId: CLUSTER, history: manifest.history }
     const writer = new ChannelWriter({
       channel,
       segments,
-      position: this.start.mastership.starts[channel]!,
+      position,
       configs: this.#scans.flatMap((scan) => (scan.channel === channel ? scan.configs : [])),
+      producers: plainTable(foldProducers({ ...fold, ...limits, to: position }), this.#limits),
       onRecoveryPoint: (point) => writeRecoveryPoint(this.disk, directory, point),
     })
+    this.writers.push(writer)
     return new ChannelLog({
       channel,
       board,

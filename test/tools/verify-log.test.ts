@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { verifyLog } from '../../tools/verify-log.ts'
 import { NodeDisk } from '../../wal/node-disk.ts'
+import { NO_PRODUCERS } from '../../wal/producer-table.ts'
 import { writeRecoveryPoint } from '../../wal/recovery-point.ts'
 import { channelDirectory } from '../../wal/segments.ts'
 import { type Teardown, temporaryDirectory } from '../temp-directory.ts'
@@ -145,7 +146,16 @@ t.test('recovery points are compared with the log: damaged, lying, pointing nowh
   log.session(2n)
   log.seal(2n)
   const folder = channelDirectory(log.directory, 0)
-  const good = { channel: 0, position, epoch: 1n, stored: 1n, term: 1n, termTag: 77, sealPosition }
+  const good = {
+    channel: 0,
+    position,
+    epoch: 1n,
+    stored: 1n,
+    term: 1n,
+    termTag: 77,
+    sealPosition,
+    producers: NO_PRODUCERS,
+  }
   const found = async (point: object): Promise<readonly unknown[]> => {
     writeRecoveryPoint(disk, folder, { ...good, ...point })
     const report = await verify(log.directory)

@@ -99,5 +99,15 @@ function frameOf({ channel, position, kind, epoch, term, body }: FrameParts): Na
   header.writeBigUInt64LE(BigInt(epoch), 32)
   header.writeBigUInt64LE(BigInt(term.number), 40)
   const bytes = Buffer.concat([header, body])
-  return { channel, position, kind, epoch: BigInt(epoch), term: BigInt(term.number), body, bytes }
+  return {
+    channel,
+    position,
+    kind,
+    epoch: BigInt(epoch),
+    term: BigInt(term.number),
+    producer: 0n,
+    sequence: 0,
+    body,
+    bytes,
+  }
 }

@@ -16,6 +16,7 @@ import { channelId } from '../../protocol/ids.ts'
 import { runToEnd } from '../../wal/board-machine.ts'
 import type { Origin } from '../../wal/channel-log.ts'
 import { ChannelWriter } from '../../wal/channel-writer.ts'
+import { plainTable } from '../../wal/producer-table.ts'
 import { ReplicaLog } from '../../wal/replica-log.ts'
 import { channelDirectory, listSegments, Segments } from '../../wal/segments.ts'
 import { encodeBody } from '../protocol/codecs.ts'
@@ -116,7 +117,8 @@ t.test('REP-23: a replica appends a frame only where it belongs', (t) => {
       segmentBytes: SEGMENT_BYTES,
       access: 'write',
     })
-    const writer = new ChannelWriter({ channel: 0, segments, position, onRecoveryPoint: () => undefined })
+    const producers = plainTable()
+    const writer = new ChannelWriter({ channel: 0, segments, position, producers, onRecoveryPoint: () => undefined })
     return new ReplicaLog({ channel: 0, writer, history, whole: () => 0n })
   }
   const accept = (replica: ReplicaLog, frame: Buffer): string =>

@@ -3,6 +3,7 @@ import t from 'tap'
 import { termNumber } from '../../protocol/ids.ts'
 import { replaceFile } from '../../wal/disk.ts'
 import { decodeManifest, encodeManifest, type Manifest, readManifest, writeManifest } from '../../wal/manifest.ts'
+import { NO_PRODUCERS, type ProducerRow, type ProducerTableState } from '../../wal/producer-table.ts'
 import { type RecoveryPoint, readRecoveryPoint, writeRecoveryPoint } from '../../wal/recovery-point.ts'
 import { channelDirectory } from '../../wal/segments.ts'
 import { encodeSmallRecord } from '../../wal/small-record.ts'
@@ -175,6 +176,23 @@ t.test('WAL-64: terms below the fence or the history, and other terms of the sam
   t.end()
 })
 
+const ROW: ProducerRow = ['18446744073709551615', 9, '2', '1', 3, [4, 4, 6, 8]]
+const CELLS: readonly unknown[] = ROW
+const TABLE: ProducerTableState = { evictedEpoch: '1', producers: [ROW] }
+const WRONG_ROWS: readonly unknown[] = [
+  null,
+  ROW.slice(0, 5),
+  CELLS.with(0, '18446744073709551616'),
+  CELLS.with(0, 5),
+  CELLS.with(1, 0),
+  CELLS.with(1, '9'),
+  CELLS.with(2, 2),
+  CELLS.with(3, 'x'),
+  CELLS.with(4, 1.5),
+  CELLS.with(5, [4]),
+  CELLS.with(5, [[4, 4]]),
+]
+
 t.test('WAL-65 WAL-66: a recovery point is a hint', (t) => {
   const by = mastership(1, [0])
   const manifest = manifestOf(1, [by])
@@ -191,6 +209,7 @@ t.test('WAL-65 WAL-66: a recovery point is a hint', (t) => {
     termTag: by.term.tag,
     sealPosition: ends[2]!,
     config: { position: 0, config: full.config },
+    producers: TABLE,
   }
   const read = (): RecoveryPoint | undefined => readRecoveryPoint(disk, directory, 0, manifest.history)
   t.equal(read(), undefined, 'none')
@@ -230,6 +249,10 @@ t.test('WAL-65 WAL-66: a recovery point is a hint', (t) => {
     { ...point, position: -1 },
     { ...point, position: 'x' },
     { ...point, stored: null },
+    { ...point, producers: undefined },
+    { ...point, producers: { ...TABLE, evictedEpoch: '-1' } },
+    { ...point, producers: { ...TABLE, producers: {} } },
+    ...WRONG_ROWS.map((row) => ({ ...point, producers: { ...TABLE, producers: [row] } })),
   ]) {
     put(encodeSmallRecord('recovery-point', 1, wrong))
     t.equal(
@@ -256,6 +279,7 @@ t.test('WAL-43 WAL-65: everything below a recovery point was durable', (t) => {
     term: by.term.number,
     termTag: by.term.tag,
     sealPosition: ends[0]!,
+    producers: NO_PRODUCERS,
   }
   writeRecoveryPoint(disk, channelDirectory(DIRECTORY, 0), point)
   t.equal(recover(disk, manifest).provenPosition, ends[1])

@@ -4,6 +4,7 @@ import { FRAME_HEADER_BYTES, HeaderOffset, headerSeed } from '../../protocol/fra
 import { channelId } from '../../protocol/ids.ts'
 import { SEGMENT_BYTES_MIN } from '../../protocol/limits.ts'
 import { cutOf, wholeOfScans } from '../../wal/mastership.ts'
+import { NO_PRODUCERS } from '../../wal/producer-table.ts'
 import { writeRecoveryPoint } from '../../wal/recovery-point.ts'
 import { channelDirectory, prepareSegment, Segments } from '../../wal/segments.ts'
 import { mastershipAt, termMayStandAt } from '../../wal/term-history.ts'
@@ -134,6 +135,7 @@ t.test(
       term: 1n,
       termTag: 7,
       sealPosition: ends[2]!,
+      producers: NO_PRODUCERS,
     }
     const files = (segments: number): SimDisk => {
       const disk = emptyLog(one)
