@@ -68,12 +68,12 @@ export class ReaderConnection {
       const opening = Array.from({ length: channels }, (_, channel) => this.#openChannel(channel, limits))
       const opened = await Promise.all(opening)
       if (this.error !== undefined) throw this.error
+      this.#isOpen = true // what is wrong with the first bytes already is told like anything later
       for (const [channel, { connection, rest }] of opened.entries()) this.#read(channel, connection, rest)
     } catch (error) {
       this.close() // what is still being opened closes itself
       throw this.error ?? error
     }
-    this.#isOpen = true
     this.#handlers.onProgress()
   }
 

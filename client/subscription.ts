@@ -205,6 +205,7 @@ export class Subscription implements AsyncIterable<CommittedEpoch> {
 
   async #open(node: GreetedNode, limits: CallLimits): Promise<void> {
     const { world } = this.#options
+    const isAgain = this.#state === 'lost'
     const connection = new ReaderConnection(world, node, this.#gatherer, {
       onProgress: () => this.#wake(),
       onLost: (error) => this.#lost(error),
@@ -212,7 +213,7 @@ export class Subscription implements AsyncIterable<CommittedEpoch> {
     this.#connection = connection
     await connection.open(limits)
     if (this.#state === 'ended') return connection.close()
-    if (connection.error !== undefined && this.#state === 'lost') throw connection.error
+    if (connection.error !== undefined && isAgain) throw connection.error // otherwise `#lost` has seen to it
     this.#openedAt = world.clock.now()
     this.#info = infoOf(node)
   }
