@@ -35,6 +35,8 @@ const PORT_LIMIT = 65_535
 export const SETTING_FACTS = z.registry<SettingFacts>()
 
 const host = (): z.ZodString => z.string().min(1).max(HOST_CHARS_LIMIT)
+/** A path, or nothing. */
+const file = () => z.string().max(PATH_CHARS_LIMIT).default('')
 const port = (): z.ZodInt => z.int().min(0).max(PORT_LIMIT)
 
 export const CONFIG_SCHEMA = z.strictObject({
@@ -73,6 +75,42 @@ export const CONFIG_SCHEMA = z.strictObject({
       unit: 'port',
       defaultText: ADMIN_PORT_DEFAULT_TEXT,
       text: 'Port of the admin HTTP server; 0 lets the system choose one.',
+      reload: false,
+    }),
+  }),
+  security: z.strictObject({
+    secretFile: file().register(SETTING_FACTS, {
+      unit: 'path',
+      defaultText: 'none',
+      text: 'File of shared secrets, each on a line behind its roles, of which whoever connects has to prove one; empty: nobody is asked.',
+      reload: true,
+    }),
+    tlsCertificateFile: file().register(SETTING_FACTS, {
+      unit: 'path',
+      defaultText: 'none',
+      text: 'Certificate (chain) of this node, PEM, with which all ports speak TLS, towards replicas too; empty: no TLS.',
+      reload: true,
+    }),
+    tlsKeyFile: file().register(SETTING_FACTS, {
+      unit: 'path',
+      defaultText: 'none',
+      text: 'Key of that certificate, PEM.',
+      reload: true,
+    }),
+    tlsAuthorityFile: file().register(SETTING_FACTS, {
+      unit: 'path',
+      defaultText: 'none',
+      text: 'Who signs the certificates of other nodes and of clients, PEM; empty: the authorities that Node knows.',
+      reload: true,
+    }),
+    tlsRequireClientCertificate: z.boolean().default(false).register(SETTING_FACTS, {
+      unit: 'switch',
+      text: 'Whether whoever connects needs a certificate that the authority has signed.',
+      reload: false,
+    }),
+    insecure: z.boolean().default(false).register(SETTING_FACTS, {
+      unit: 'switch',
+      text: 'Listen on an address that others can reach although there is neither a secret nor TLS.',
       reload: false,
     }),
   }),

@@ -6,9 +6,10 @@
  */
 import { SETTINGS } from '../config/explain.ts'
 import { type ConfigSources, type LoadedConfig, loadConfig, settingValue } from '../config/load-config.ts'
-import type { NodeConfig } from '../daemon/node.ts'
+import type { NodeConfig, TravertineNode } from '../daemon/node.ts'
 import { TravertineError } from '../protocol/errors.ts'
 import { NodeLog } from './node-log.ts'
+import { readSecurity } from './node-security.ts'
 import type { RunOptions } from './run.ts'
 
 export class NodeSettings {
@@ -30,13 +31,14 @@ export class NodeSettings {
 
   /** @throws CONFIG_INVALID if nobody says which directory */
   get node(): NodeConfig {
-    const { node, listen, admin, wal } = this.#running
+    const { node, listen, admin, wal, security } = this.#running
     if (node.directory !== undefined)
       return {
         directory: node.directory,
         ...listen,
         ...wal,
         admin: admin.enabled ? admin : undefined,
+        security: readSecurity(security),
       }
     throw new TravertineError('CONFIG_INVALID', 'Cannot run a node: found no data directory, expected one', {
       where: { key: 'node.directory' },
@@ -45,7 +47,7 @@ export class NodeSettings {
   }
 
   /** Reads all places again, takes over what a running node can change, and says what became of the rest. */
-  reload(): void {
+  reload(node: Pick<TravertineNode, 'renewSecurity'> | undefined): void {
     const say = (text: string): void => this.log.write({ level: 'info', text })
     const alarm = (code: 'CONFIG_INVALID' | 'RESTART_NEEDED', text: string): void =>
       this.log.write({ level: 'warn', code, text })
@@ -56,12 +58,14 @@ export class NodeSettings {
         const [from, to] = [this.#running, wanted].map((config) => String(settingValue(config, setting)))
         return { setting, text: `${setting.key} is ${to} instead of ${from}` }
       })
-      this.#running = { ...this.#running, log: wanted.log }
+      node?.renewSecurity(readSecurity(wanted.security)) // the files may have changed though their names have not
+      this.#running = { ...this.#running, log: wanted.log, security: wanted.security }
       this.log.set(wanted.log)
       for (const { setting, text } of texts) if (setting.reload) say(`SIGHUP: ${text} from now on`)
       for (const { setting, text } of texts)
         if (!setting.reload) alarm('RESTART_NEEDED', `SIGHUP: ${text} only after the node is started again`)
-      if (texts.length === 0) say('SIGHUP: the settings are as they were')
+      if (texts.length === 0)
+        say('SIGHUP: the settings are as they were; files of secrets and certificates were read again')
     } catch (thrown) {
       if (!(thrown instanceof TravertineError)) throw thrown
       alarm('CONFIG_INVALID', `SIGHUP: all settings stay as they are. ${thrown.describe()}`)

@@ -111,13 +111,15 @@ async function run(directory: string | undefined, options: RunOptions): Promise<
   const { log } = settings
   const say = (text: string): void => log.write({ level: 'info', text })
   ignoreBrokenPipe() // a node goes on, whoever has stopped reading its log
+  let running: TravertineNode | undefined
   const stop = new StopRequest({
     withStdin: options.stopWithStdin === true,
-    hangUp: () => settings.reload(),
+    hangUp: () => settings.reload(running),
     beforeExit: () => say('stops at once, without draining: the next start recovers'),
   })
   // until it listens nothing was promised to anybody: stopping is just leaving
   const node = await stop.during(startNode({ ...settings.node, onLog: log.write }), 'start the node')
+  running = node
   announce(node, options.json === true)
   const reason = await Promise.race([stop.requested, node.closed])
   if (reason === undefined) return

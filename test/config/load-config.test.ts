@@ -23,6 +23,14 @@ t.test('defaults: loopback, and everything but the directory', async (t) => {
     node: {},
     listen: { host: '127.0.0.1', port: 7400 },
     admin: { enabled: true, host: '127.0.0.1', port: 7480 },
+    security: {
+      secretFile: '',
+      tlsCertificateFile: '',
+      tlsKeyFile: '',
+      tlsAuthorityFile: '',
+      tlsRequireClientCertificate: false,
+      insecure: false,
+    },
     wal: { segmentsAhead: 2 },
     log: { format: 'pretty', level: 'info' },
   })

@@ -1,0 +1,67 @@
+/** `travertine run` with secrets and TLS from files: asked for, renewed by SIGHUP, never shown. */
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { connect } from '../../client/client.ts'
+import { PROJECT } from '../checks/source-files.ts'
+import { temporaryDirectory } from '../temp-directory.ts'
+import { newMaster } from './node-pair.ts'
+import { errorCode, lastObject, run, start } from './travertine.ts'
+
+const OLD = 'old-0123456789abcdef0123456789abcdef'
+const NEW = 'new-0123456789abcdef0123456789abcdef'
+const key = (name: string): string => join(PROJECT, 'test/tls/keys', name)
+
+t.test('a secret file is asked for, and read again at SIGHUP; no secret is in the log', async (t) => {
+  const directory = temporaryDirectory(t)
+  const secretFile = join(directory, 'secrets')
+  writeFileSync(secretFile, `all ${OLD}\n`)
+  newMaster(join(directory, 'master'))
+  const env = { TRAVERTINE_SECURITY_SECRET_FILE: secretFile }
+  const node = start(t, ['run', join(directory, 'master'), '--port', '0', '--no-admin', '--json'], { env })
+  const [line] = await node.has('stdout', /^.+\n/)
+  const address = `127.0.0.1:${JSON.parse(line).port}`
+  const connects = (secret: string): Promise<boolean> =>
+    connect({ address, security: { secret } }).then(
+      async (client) => client.close().then(() => true),
+      () => false,
+    )
+  t.same([await connects(OLD), await connects(NEW)], [true, false])
+  writeFileSync(secretFile, `all ${NEW}\nall ${OLD}\n`)
+  node.kill('SIGHUP')
+  await node.has('stderr', /SIGHUP: .+read again/)
+  t.same([await connects(OLD), await connects(NEW)], [true, true])
+  writeFileSync(secretFile, 'nonsense\n')
+  node.kill('SIGHUP')
+  await node.has('stderr', /CONFIG_INVALID/)
+  t.same([await connects(OLD), await connects(NEW)], [true, true], 'a bad file changes nothing')
+  node.kill('SIGTERM')
+  const { code, stdout, stderr } = await node.ended
+  t.equal(code, 0)
+  for (const secret of [OLD, NEW]) t.notMatch(stdout + stderr, secret)
+})
+
+t.test('TLS files: used on all ports, checked before anything is started', async (t) => {
+  const directory = temporaryDirectory(t)
+  newMaster(join(directory, 'master'))
+  const words = ['run', join(directory, 'master'), '--port', '0', '--no-admin', '--json']
+  const env = {
+    TRAVERTINE_SECURITY_TLS_CERTIFICATE_FILE: key('node.crt'),
+    TRAVERTINE_SECURITY_TLS_KEY_FILE: key('node.key'),
+    TRAVERTINE_SECURITY_TLS_AUTHORITY_FILE: key('ca.crt'),
+  }
+  const node = start(t, words, { env })
+  const [line] = await node.has('stdout', /^.+\n/)
+  const address = `127.0.0.1:${JSON.parse(line).port}`
+  await t.rejects(connect({ address }), { code: 'CONNECT_FAILED' })
+  const { readTlsFiles } = await import('../../world/tls-network.ts')
+  const client = await connect({ address, security: { tls: readTlsFiles({ authorityFile: key('ca.crt') }) } })
+  const entry = { op: 'put', storage: 1, key: 'key', value: Buffer.from('value') } as const
+  t.ok(await client.write([entry], { level: 'stored' }))
+  await client.close()
+  node.kill('SIGTERM')
+  t.equal((await node.ended).code, 0)
+  const wrong = await run(t, words, { env: { ...env, TRAVERTINE_SECURITY_TLS_KEY_FILE: key('client.key') } })
+  t.equal(wrong.code, 2)
+  t.equal(errorCode(lastObject(wrong)), 'CONFIG_INVALID')
+})
