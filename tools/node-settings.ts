@@ -64,14 +64,18 @@ export class NodeSettings {
       for (const { setting, text } of texts) if (setting.reload) say(`SIGHUP: ${text} from now on`)
       for (const { setting, text } of texts)
         if (!setting.reload) alarm('RESTART_NEEDED', `SIGHUP: ${text} only after the node is started again`)
-      if (texts.length === 0)
-        say('SIGHUP: the settings are as they were; files of secrets and certificates were read again')
+      if (names(wanted.security)) say('SIGHUP: the files of secrets and certificates were read again')
+      if (texts.length === 0) say('SIGHUP: the settings are as they were')
     } catch (thrown) {
       if (!(thrown instanceof TravertineError)) throw thrown
       alarm('CONFIG_INVALID', `SIGHUP: all settings stay as they are. ${thrown.describe()}`)
     }
   }
 }
+
+/** Does it name a file? */
+const names = ({ secretFile, tlsCertificateFile }: LoadedConfig['config']['security']): boolean =>
+  secretFile !== '' || tlsCertificateFile !== ''
 
 /** What is written on the command line rules over everything else. */
 function sourcesOf(directory: string | undefined, options: RunOptions): ConfigSources {

@@ -110,6 +110,8 @@ async function run(directory: string | undefined, options: RunOptions): Promise<
   const settings = new NodeSettings(directory, options)
   const { log } = settings
   const say = (text: string): void => log.write({ level: 'info', text })
+  // beyond a limit on the size of files a write must fail, as on a full disk, and not end the process without a word
+  process.on('SIGXFSZ', () => undefined)
   ignoreBrokenPipe() // a node goes on, whoever has stopped reading its log
   let running: TravertineNode | undefined
   const stop = new StopRequest({
