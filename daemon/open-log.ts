@@ -42,7 +42,7 @@ export interface OpenOptions {
 /** @throws LOG_DAMAGED, LOG_INCOMPLETE, FRAME_VERSION_UNSUPPORTED, DISK_FULL, DISK_FAILED */
 export async function openLog(
   pool: JobRunner,
-  { randomBytes }: Pick<World, 'randomBytes'>,
+  world: Pick<World, 'randomBytes'>,
   { directory, manifest, progress }: OpenOptions,
 ): Promise<OpenLog> {
   const { clusterId, nodeId, history } = manifest
@@ -77,7 +77,7 @@ export async function openLog(
     directory,
     manifest,
     scans,
-    tag: randomBytes(4).readUInt32LE(0) || 1,
+    tag: world.randomBytes(4).readUInt32LE(0) || 1,
   })
   const ends = started.mastership.starts
   return {
