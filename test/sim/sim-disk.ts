@@ -155,6 +155,12 @@ export class SimDisk implements Disk {
     this.#faults.push({ fault, seen: 0 })
   }
 
+  /** Nothing fails any more. */
+  mend(): void {
+    this.#faults = []
+    this.#capacityBytes = Number.POSITIVE_INFINITY
+  }
+
   setCapacity(bytes: number): void {
     this.#capacityBytes = bytes
   }
@@ -176,6 +182,24 @@ export class SimDisk implements Disk {
     const had = this.#fileAt(path).loseSector(index)
     assert(had, 'a sector that was flushed over an older content is lost', { path, offset })
     this.#stamp()
+  }
+
+  // --- for checkers: no operation of the code under test, and never refused ---
+
+  /** The file as everybody sees it. */
+  peek(path: string): SimFile | undefined {
+    const node = this.#names.find(partsOf(path))
+    return typeof node === 'string' ? undefined : this.#files.get(node)
+  }
+
+  peekNames(path: string): string[] {
+    const node = this.#names.find(partsOf(path))
+    return typeof node === 'string' ? [] : [...this.#names.namesIn(node).keys()].sort()
+  }
+
+  /** Do bytes `from` to `to` of the file survive every power loss, name and all? */
+  isCertain(path: string, from: number, to: number): boolean {
+    return this.#names.isCertain(partsOf(path)) && this.peek(path)?.isCertain(from, to) === true
   }
 
   // --- lives ---

@@ -60,6 +60,20 @@ export class SimFile {
     return this.#cache.copy(target, 0, offset, end)
   }
 
+  /** Are bytes `from` to `to` the same in whatever a power loss may leave? */
+  isCertain(from: number, to: number): boolean {
+    if (to > this.#size || this.#sizes?.options.some((size) => size < to) === true) return false
+    for (let index = Math.floor(from / this.sectorBytes); index * this.sectorBytes < to; index++) {
+      const versions = this.#sectors.get(index)
+      if (versions === undefined) continue
+      const start = index * this.sectorBytes
+      const part = (sector: Uint8Array): Uint8Array => sector.subarray(Math.max(0, from - start), to - start)
+      const first = part(versions.options[0]!)
+      if (!versions.options.every((option) => sameBytes(part(option), first))) return false
+    }
+    return true
+  }
+
   write(bytes: Uint8Array, offset: number, stamp: number): void {
     if (bytes.length === 0) return
     const end = offset + bytes.length

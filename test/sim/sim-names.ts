@@ -66,6 +66,20 @@ export class SimNames {
     return node
   }
 
+  /** Does this path name what it names now after every power loss? */
+  isCertain(parts: readonly string[]): boolean {
+    let node: NodeId = ROOT
+    for (const name of parts) {
+      const now = this.#visible.get(node)?.get(name)
+      if (now === undefined || this.#durable.get(node)?.get(name) !== now) return false
+      const directory = node
+      const isDoubtful = (set: NameSet): boolean => set.directory === directory && set.name === name && set.node !== now
+      if (this.#pending.some((change) => change.sets.some(isDoubtful))) return false
+      node = now
+    }
+    return true
+  }
+
   addDirectory(node: NodeId): void {
     this.#visible.set(node, new Map())
     this.#durable.set(node, new Map())

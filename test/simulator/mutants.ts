@@ -1,0 +1,140 @@
+/**
+ * Defects that the simulator has to find, planted one at a time: the issue's list. Replacements in compiled files, as in
+ * test/board/mutants.ts, whose machines are among them; each text occurs exactly once, so that a mutant cannot quietly
+ * become none.
+ */
+import { MUTANTS, type Mutant } from '../board/mutants.ts'
+
+export interface SimMutant {
+  readonly name: string
+  /** dist file -> texts and what takes their place */
+  readonly patches: Readonly<Record<string, readonly (readonly [string, string])[]>>
+}
+
+const MACHINES = 'wal/board-machine.js'
+
+function ofMachines(name: string, as = name): SimMutant {
+  const found: Mutant | undefined = MUTANTS.find((mutant) => mutant.name === name)
+  if (found?.replacements === undefined) throw new Error(`Cannot plant a mutant: there is none named ${name}`)
+  return { name: as, patches: { [MACHINES]: found.replacements } }
+}
+
+export const SIM_MUTANTS: readonly SimMutant[] = [
+  ofMachines('cell cleared before fdatasync', 'acknowledging before fdatasync'),
+  {
+    name: 'ignoring one participant of a seal',
+    patches: {
+      [MACHINES]: [
+        [
+          'if (board.part(this.layer, this.channel) === this.layer)',
+          'if (this.channel >= this.#state.me && board.part(this.layer, this.channel) === this.layer)',
+        ],
+      ],
+    },
+  },
+  {
+    name: 'stamping a session with a closed epoch',
+    patches: {
+      [MACHINES]: [['if (state.announced !== NONE && board.open() !== state.announced)', 'if (false)']],
+    },
+  },
+  {
+    name: "counting a replica's received position as durable",
+    patches: {
+      'daemon/io/replica-channel.js': [
+        [
+          'if (this.#log.wantsFlush && !this.#flushScheduled) {',
+          `if (this.#log.wantsFlush) link.connection.write(encodeReply(ReplyType.DURABLE, this.#log.receivedPosition, this.#log.receivedPosition));
+        if (this.#log.wantsFlush && !this.#flushScheduled) {`,
+        ],
+      ],
+    },
+  },
+  {
+    name: 'truncating at damage in the middle',
+    patches: { 'wal/recover.js': [['if (collector.provenPosition > reached)', 'if (false)']] },
+  },
+  ofMachines('participation mark before cells'),
+  ofMachines('cells read before E'),
+  ofMachines('ack that forgets the announced epoch'),
+  {
+    name: 'slots cleared by a closer',
+    patches: {
+      'wal/board.js': [
+        [
+          '    /** The epoch shown outside',
+          '    clearPart(layer, channel) {\n        Atomics.store(this.#word, this.#partIndex(layer, channel), 0n);\n    }\n    /** The epoch shown outside',
+        ],
+      ],
+      [MACHINES]: [
+        [
+          "board.close(state.announced);\n                this.#beginSeal('seal');\n                return false;",
+          `board.close(state.announced);
+                this.at = 'clearSlots';
+                return false;
+            case 'clearSlots':
+                for (let c = 0; c < board.shape.channels; c++) board.clearPart(state.announced + 1n, c);
+                this.#beginSeal('seal');
+                return false;`,
+        ],
+      ],
+    },
+  },
+  ofMachines("waiting in flush for one's own cell"),
+  ofMachines('STORED computed but not published'),
+  ofMachines('waiting flag set after the scan'),
+  {
+    name: 'a whole chain without `prev`',
+    patches: {
+      'wal/whole-epoch.js': [
+        [
+          'const byPrev = new Map();',
+          'const byPrev = new Map();\n    const epochs = [...new Set(options.seals.map((s) => s.epoch))].filter((e) => e > options.anchor).sort((a, b) => (a < b ? -1 : 1));\n    const before = (e) => epochs[epochs.indexOf(e) - 1] ?? options.anchor;',
+        ],
+        [
+          'const group = byPrev.get(seal.prev);',
+          'const prev = before(seal.epoch);\n        const group = byPrev.get(prev);',
+        ],
+        ['byPrev.set(seal.prev, [seal])', 'byPrev.set(prev, [seal])'],
+      ],
+    },
+  },
+  {
+    name: 'a row that mixes two lives of a replica',
+    patches: {
+      'daemon/core/replication-session.js': [['if (this.#rowsDown.size < this.#options.facts.channels)', 'if (false)']],
+    },
+  },
+  {
+    name: 'a restart without a new term',
+    patches: {
+      'wal/mastership.js': [
+        [
+          'const term = nextTerm(options);',
+          'const last = options.manifest.history.at(-1);\n    const term = last?.term.nodeId === options.manifest.nodeId ? last.term : nextTerm(options);',
+        ],
+        [
+          'history: [...options.manifest.history, mastership]',
+          'history: term === last?.term ? options.manifest.history : [...options.manifest.history, mastership]',
+        ],
+      ],
+    },
+  },
+  {
+    name: 'a replica that cuts a partial epoch by itself',
+    patches: {
+      'daemon/open-log.js': [
+        [
+          'ends: scans.map((scan) => scan.end)',
+          'ends: scans.map((scan) => scan.seals.findLast((seal) => seal.epoch <= whole.whole)?.end ?? scan.from)',
+        ],
+      ],
+    },
+  },
+  {
+    name: 'forgetting the directory fsync after creating a segment',
+    patches: {
+      'wal/segments.js': [['disk.rename(side, path);\n    disk.syncDirectory(directory);', 'disk.rename(side, path);']],
+    },
+  },
+]

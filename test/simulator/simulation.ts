@@ -1,0 +1,270 @@
+/**
+ * One run: everything is drawn from the seed, first with faults (safety), then without (liveness).
+ *
+ * Safety: the checkers look at each answer, each recovery and in between at what is new in the files. Liveness: faults
+ * stop; all nodes must come up, all replicas stream, whatever a client still waits for must be answered, and what is
+ * written then must be PROPAGATED. At the end all logs are equal and hold what was promised.
+ */
+
+import { asError, TravertineError } from '../../protocol/errors.ts'
+import type { World } from '../../protocol/world.ts'
+import { Checkers, Violation } from './checkers.ts'
+import { Cluster, type ClusterNode } from './cluster.ts'
+import { type Configuration, type FaultKind, streamOf } from './configuration.ts'
+import { Faults } from './faults.ts'
+import { ClientHistory } from './history.ts'
+import { rotAndCheck } from './rot.ts'
+import { Actor, LifeEnded, type Pace, Scheduler } from './scheduler.ts'
+import { SimClient } from './sim-client.ts'
+import { simClock } from './sim-clock.ts'
+import { SimNetwork } from './sim-network.ts'
+import type { NodeObserver, SimNode } from './sim-node.ts'
+
+export interface Outcome {
+  readonly failure: Error | undefined
+  readonly sessions: number
+  readonly answers: number
+  readonly ticks: number
+  readonly events: number
+  readonly lives: number
+  readonly faults: ReadonlyMap<FaultKind | 'rot', number>
+}
+
+/** How often the checkers look at all files, and at the watermarks. */
+const LOOK_MICROS = 50_000
+/** Longer than it takes to notice that a peer has gone, and to reconnect. */
+const SETTLE_MICROS = 9_000_000
+const CALM_MICROS_MAX = 60_000_000
+const LAST_SESSIONS = 3
+
+export class Simulation {
+  readonly #configuration: Configuration
+  readonly #say: (text: string) => void
+  readonly #scheduler: Scheduler
+  readonly #network: SimNetwork
+  readonly #pace: { -readonly [K in keyof Pace]: Pace[K] }
+  readonly #history = new ClientHistory()
+  readonly #checkers: Checkers
+  readonly #cluster: Cluster
+  readonly #faults: Faults
+  readonly #clients: SimClient[] = []
+  #ids = 0
+  #failure: Error | undefined
+  #phase: 'faults' | 'calm' | 'last words' | 'over' = 'faults'
+  #phaseSince = 0
+
+  constructor(configuration: Configuration, say: (text: string) => void) {
+    const { seed } = configuration
+    this.#configuration = configuration
+    this.#scheduler = new Scheduler((error, actor) => this.#onError(error, actor))
+    this.#say = (text) => say(`${(this.#scheduler.now / 1000).toFixed(3)} ms  ${text}`)
+    const scheduler = this.#scheduler
+    this.#network = new SimNetwork({ ...configuration, scheduler, random: streamOf(seed, 'network') })
+    this.#pace = { ...configuration, random: streamOf(seed, 'pace') }
+    this.#checkers = new Checkers(this.#history)
+    const observer = this.#observer()
+    this.#cluster = new Cluster({ configuration, scheduler, network: this.#network, pace: this.#pace, observer })
+    this.#faults = new Faults({
+      configuration,
+      scheduler,
+      network: this.#network,
+      cluster: this.#cluster,
+      random: streamOf(seed, 'faults'),
+      say: this.#say,
+      onReplaced: (node) => this.#checkers.replaced(node.name, scheduler.now),
+      onChangedMaster: () => this.#checkers.changedMaster(),
+      mayBecomeMaster: (node) => this.#checkers.holdsAllPropagated(node.name),
+    })
+    for (const node of this.#cluster.nodes) this.#checkers.watch(node, 0)
+    for (const [i, client] of configuration.clients.entries()) this.#clients.push(this.#newClient(i, client))
+  }
+
+  async run(): Promise<Outcome> {
+    const onRejection = (error: unknown): void => this.#onError(error, this.#scheduler.current)
+    process.on('unhandledRejection', onRejection)
+    try {
+      for (const node of this.#cluster.nodes) node.boot()
+      for (const client of this.#clients) client.start()
+      this.#look()
+      await this.#scheduler.run(() => this.#failure !== undefined || this.#phase === 'over')
+      if (this.#failure === undefined) this.#conclude()
+    } catch (error) {
+      this.#failure ??= asError(error)
+    } finally {
+      process.off('unhandledRejection', onRejection)
+    }
+    const faults = new Map<FaultKind | 'rot', number>(this.#faults.injected)
+    if (this.#configuration.rots) faults.set('rot', 1)
+    return {
+      failure: this.#failure,
+      sessions: this.#history.sessions.size,
+      answers: this.#history.answers,
+      ticks: Math.floor(this.#scheduler.now / 1000),
+      events: this.#scheduler.events,
+      lives: this.#cluster.nodes.reduce((sum, node) => sum + node.lives, 0),
+      faults,
+    }
+  }
+
+  #conclude(): void {
+    this.#checkers.atEnd()
+    if (this.#configuration.rots)
+      rotAndCheck({
+        cluster: this.#cluster,
+        history: this.#history,
+        checkers: this.#checkers,
+        random: streamOf(this.#configuration.seed, 'rot'),
+        say: this.#say,
+      })
+  }
+
+  #look(): void {
+    this.#scheduler.in(LOOK_MICROS, () => {
+      this.#checkers.look()
+      for (const node of this.#cluster.nodes) {
+        if (node.running !== undefined) this.#checkers.watermarks(node.name, node.running.status())
+      }
+      this.#advancePhase()
+      this.#look()
+    })
+  }
+
+  #advancePhase(): void {
+    const { now } = this.#scheduler
+    const lasted = now - this.#phaseSince
+    switch (this.#phase) {
+      case 'faults':
+        if (now >= this.#configuration.ticks * 1000 && this.#isLoadWritten(lasted)) this.#calmDown()
+        return
+      case 'calm':
+        if (!this.#isHealthy()) return this.#mustNotLast(lasted, 'not all nodes are up and streaming')
+        if (lasted < SETTLE_MICROS) return
+        if (this.#pending > 0) return this.#mustNotLast(lasted, `${this.#pending} answers are missing`)
+        this.#enter('last words')
+        for (const client of this.#clients) client.writeMore(LAST_SESSIONS)
+        return
+      case 'last words':
+        if (this.#clients.some(({ isDone }) => !isDone) || this.#pending > 0)
+          return this.#mustNotLast(lasted, `last sessions: ${this.#pending} answers are missing`)
+        if (this.#isLevel()) this.#enter('over')
+        else this.#mustNotLast(lasted, 'the logs are not level')
+        return
+      case 'over':
+        return
+    }
+  }
+
+  /** Applications that are cut off for long do not hold up the run. */
+  #isLoadWritten(lasted: number): boolean {
+    return this.#clients.every(({ isDone }) => isDone) || lasted > 2 * this.#configuration.ticks * 1000
+  }
+
+  #calmDown(): void {
+    this.#say('calm: no more faults')
+    this.#enter('calm')
+    this.#faults.end()
+    this.#pace.stepsPerPause = 0
+    for (const client of this.#clients) client.stop()
+    for (const node of this.#cluster.nodes) node.boot()
+  }
+
+  #enter(phase: 'calm' | 'last words' | 'over'): void {
+    this.#phase = phase
+    this.#phaseSince = this.#scheduler.now
+  }
+
+  #mustNotLast(lasted: number, what: string): void {
+    if (lasted > CALM_MICROS_MAX)
+      throw new Violation('liveness', `${what}, ${CALM_MICROS_MAX / 1e6} s after the last fault`)
+  }
+
+  get #pending(): number {
+    return this.#clients.reduce((sum, { pending }) => sum + pending, 0)
+  }
+
+  #isHealthy(): boolean {
+    for (const node of this.#cluster.nodes) if (!node.isUp) node.boot()
+    const status = this.#cluster.master.running?.status()
+    return status?.replicas.every(({ state }) => state === 'streaming') === true
+  }
+
+  #isLevel(): boolean {
+    this.#checkers.look()
+    const ends = this.#cluster.nodes.map(({ name }) =>
+      this.#checkers
+        .view(name)
+        .channels.map(({ end }) => end)
+        .join(),
+    )
+    return ends.every((end) => end === ends[0])
+  }
+
+  #newClient(index: number, habit: Configuration['clients'][number]): SimClient {
+    const { seed, replicas } = this.#configuration
+    const name = `10.0.1.${index + 1}`
+    const scheduler = this.#scheduler
+    const actor = new Actor(`client ${name}`, {
+      life: { name, isAlive: true },
+      scheduler,
+      pace: this.#pace,
+      usesPromises: true,
+    })
+    const random = streamOf(seed, 'clients', index)
+    const secrets = streamOf(seed, 'clients', 4 + index)
+    const world: World = {
+      clock: simClock(scheduler, actor, { parts: 1000, offsetMs: 0 }),
+      network: this.#network.door(name, actor),
+      randomBytes: (bytes) => Buffer.from(Array.from({ length: bytes }, () => secrets.below(256))),
+    }
+    return new SimClient(
+      {
+        name,
+        actor,
+        world,
+        random,
+        habit,
+        addresses: this.#cluster.nodes.map(({ address }) => address),
+        replicas: replicas > 0,
+        history: this.#history,
+        nextId: () => ++this.#ids,
+        nowMicros: () => scheduler.now,
+        onStored: (session) => this.#checkers.answeredStored(session, session.stored!), // set right before
+        onPropagated: (session) => this.#checkers.answeredPropagated(session, session.propagated!), // the same
+      },
+      habit.sessions,
+    )
+  }
+
+  #observer(): NodeObserver {
+    const of = (node: SimNode): ClusterNode => node as ClusterNode // the cluster makes no others
+    return {
+      onRecovered: (node) => {
+        if (of(node).isMaster) this.#checkers.recoveredMaster(node.name)
+        else this.#checkers.recovered(node.name)
+      },
+      onStarted: (node) => this.#say(`${node.name} has started, life ${node.lives}`),
+      onEnding: (node) => this.#checkers.ending(node.name),
+      onDown: (node, error) => {
+        this.#say(`${node.name} is down${error === undefined ? '' : `: ${error.message}`}`)
+        if (error !== undefined) this.#judgeDown(of(node), error)
+        if (!this.#faults.isOver) this.#faults.restartLater(of(node))
+      },
+      onLog: (node, level, text) => this.#say(`${node.name} ${level}: ${text}`),
+    }
+  }
+
+  /** A node may stop because of its disk, never for what it found in files that nobody has damaged. */
+  #judgeDown(node: ClusterNode, error: Error): void {
+    if (error instanceof TravertineError && DISK_CODES.has(error.code)) return
+    this.#failure ??= new Violation('start', `${node.name} went down: ${error.stack ?? error.message}`)
+  }
+
+  #onError(error: unknown, actor: Actor | undefined): void {
+    if (error instanceof LifeEnded) return
+    const failure = asError(error)
+    this.#say(`${failure.name} in ${actor?.name ?? 'the simulator'}: ${failure.message}`)
+    this.#failure ??= failure
+  }
+}
+
+const DISK_CODES: ReadonlySet<string> = new Set(['DISK_FULL', 'DISK_FAILED', 'CHANNEL_POISONED'])
