@@ -18,7 +18,7 @@ import { type ChannelId, type ClusterId, type ProducerId, producerId } from '../
 import { CLIENT_EARLY_FLUSH_BYTES, CLIENT_UNANSWERED_BYTES_LIMIT, CLIENT_WINDOW_BYTES } from '../protocol/limits.ts'
 import type { World } from '../protocol/world.ts'
 import { AbortWatch } from './abort-watch.ts'
-import { ClientError, type Failure } from './client-error.ts'
+import { asClientError, ClientError, type Failure } from './client-error.ts'
 import { DeadlineSweep } from './deadline-sweep.ts'
 import { CLOSED, connectionLost, sentBefore } from './failures.ts'
 import { FrameBuffer, type FrameDraft } from './frame-buffer.ts'
@@ -210,7 +210,9 @@ export class Producer implements LogLinkHandler {
     this.#queue.endAll(() => this.#refusalError(refusal, 'get room in the window'))
     this.#sweep.stop()
     this.link.close(cause === undefined)
-    this.#whenOpen.reject(cause ?? this.#refusalError(refusal, 'open a channel'))
+    this.#whenOpen.reject(
+      cause === undefined ? this.#refusalError(refusal, 'open a channel') : asClientError(cause, 'not-applied'),
+    )
     this.#checkDrained()
     this.#options.onEnded(this)
   }

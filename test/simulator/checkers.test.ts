@@ -2,7 +2,9 @@
  * The judge is judged: histories and files that it must reject, one per rule, and the sound ones that they are made of.
  */
 import t from 'tap'
-import { type Entry, encodeEntry, entryBytes } from '../../protocol/entry.ts'
+import { EMPTY_CONFIG } from '../../protocol/cluster-config.ts'
+import { type Entry, entryBytes } from '../../protocol/entry.ts'
+import { encodeEntry } from '../../protocol/entry-encoder.ts'
 import { encodeFrame, FrameKind, headerSeed } from '../../protocol/frame.ts'
 import { byteOffset, channelId, clusterId, epoch, nodeId, termNumber } from '../../protocol/ids.ts'
 import { encodeSeal } from '../../protocol/seal.ts'
@@ -23,8 +25,8 @@ const TERM = { number: termNumber(1n), nodeId: MASTER, tag: 77 }
 class Court {
   readonly history = new ClientHistory()
   readonly checkers = new Checkers(this.history)
-  readonly master = this.#node('10.0.0.1', MASTER, true)
-  readonly replica = this.#node('10.0.0.2', REPLICA, false)
+  readonly master = this.#node('127.0.1.1', MASTER, true)
+  readonly replica = this.#node('127.0.1.2', REPLICA, false)
   #ids = 0
 
   #node(name: string, id: string, isMaster: boolean) {
@@ -35,8 +37,7 @@ class Court {
       role: isMaster ? 'master' : 'replica',
       channels: 2,
       segmentBytes: 64 * 1024,
-      members: [],
-      quorum: 0,
+      config: EMPTY_CONFIG,
       history: [{ term: TERM, firstEpoch: epoch(1n), baseEpoch: epoch(0n), starts: [byteOffset(0), byteOffset(0)] }],
       fence: undefined,
     })

@@ -10,7 +10,7 @@
  *   order           a session sent after another one was answered is in no earlier epoch
  *   one history     one (term, position) has one content, wherever it lies
  *   once            no session is twice in a log
- *   not applied     what a client was told is not applied is in no log
+ *   not applied     what a client was told is not applied, or lost, is in no log
  *   dropped         what a start has cut off never comes back
  *   watermarks      propagated <= stored <= closed < open, none of them goes back while a node runs
  */
@@ -193,10 +193,13 @@ export class Checkers {
     this.#mustHoldAll(master, (session) => session.stored, 'stored')
     this.#checkOrder(master.view)
     for (const session of this.#history.sessions.values()) {
-      if (session.outcome !== 'not-applied') continue
+      if (session.outcome !== 'not-applied' && session.outcome !== 'lost') continue
       const holder = states.find(({ view }) => view.sessions.has(session.id))
       if (holder !== undefined)
-        throw new Violation('not applied', `session ${session.id} was refused and is in the log of ${holder.node.name}`)
+        throw new Violation(
+          'not applied',
+          `session ${session.id} was told ${session.outcome} and is in the log of ${holder.node.name}`,
+        )
     }
     for (const { node, view } of states) {
       view.channels.forEach(({ end }, channel) => {

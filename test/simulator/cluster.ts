@@ -2,6 +2,7 @@
  * The simulated cluster of one run: nodes, who is master of whom, and the acts of its operator: init, replace a lost
  * replica, make a replica the master.
  */
+import { type ClusterConfig, EMPTY_CONFIG } from '../../protocol/cluster-config.ts'
 import { clusterId, type NodeId, nodeId, type Term } from '../../protocol/ids.ts'
 import { initDirectory } from '../../wal/init-directory.ts'
 import { type Manifest, type Role, readManifest, writeManifest } from '../../wal/manifest.ts'
@@ -66,16 +67,18 @@ export class Cluster {
 
   /** Both are down. The old master comes back as a replica of the new one. */
   changeMaster(to: ClusterNode): void {
-    const from = this.master
-    this.#setRole(from, 'replica', undefined)
-    this.#setRole(to, 'master', this.#highestTerm())
+    const manifests = this.nodes.map(({ disk }) => readManifest(disk, DIRECTORY))
+    const fence = highestTerm(manifests)
+    const number = 1 + Math.max(...manifests.map(({ config }) => config.number))
+    this.#setRole(this.master, 'replica', {})
+    this.#setRole(to, 'master', { ...(fence === undefined ? {} : { fence }), config: this.#configOf(to, number) })
   }
 
   #newNode(index: number): ClusterNode {
     const { configuration, scheduler, network, pace, observer } = this.#options
     const { seed, drifts, sectorBytes, syncMicrosMin, syncMicrosMax } = configuration
     return new ClusterNode({
-      name: `10.0.0.${index + 1}`,
+      name: `127.0.1.${index + 1}`,
       scheduler,
       network,
       pace,
@@ -100,35 +103,29 @@ export class Cluster {
       role,
       channels,
       segmentBytes,
-      ...this.#policy(role, node),
+      config: role === 'master' ? this.#configOf(node, 1) : EMPTY_CONFIG,
       history: [],
       fence: undefined,
     })
   }
 
-  #setRole(node: ClusterNode, role: Role, fence: Term | undefined): void {
+  #setRole(node: ClusterNode, role: Role, change: Partial<Manifest>): void {
     node.role = role
-    const manifest = readManifest(node.disk, DIRECTORY)
-    const promised = fence === undefined ? {} : { fence }
-    writeManifest(node.disk, DIRECTORY, { ...manifest, role, ...promised, ...this.#policy(role, node) })
+    writeManifest(node.disk, DIRECTORY, { ...readManifest(node.disk, DIRECTORY), role, ...change })
   }
 
-  /** The term of a new master is above all that any node has heard of. */
-  #highestTerm(): Term | undefined {
-    const terms = this.nodes.flatMap((node) => {
-      const { history, fence } = readManifest(node.disk, DIRECTORY)
-      return [history.at(-1)?.term, fence]
-    })
-    return terms.reduce((a, b) => (a === undefined || (b !== undefined && b.number > a.number) ? b : a))
+  /** All other nodes count for PROPAGATED, and none may be missing. */
+  #configOf(node: ClusterNode, number: number): ClusterConfig {
+    const names = Array.from({ length: 1 + this.#options.configuration.replicas }, (_, i) => `127.0.1.${i + 1}`)
+    const members = names
+      .filter((name) => name !== node.name)
+      .map((name, i) => ({ row: i + 1, address: `${name}:${CONTROL_PORT}`, inSync: true, via: 0 }))
+    return { ...EMPTY_CONFIG, number, quorum: members.length, members }
   }
+}
 
-  #policy(role: Role, node: ClusterNode): Pick<Manifest, 'members' | 'quorum'> {
-    if (role === 'replica') return { members: [], quorum: 0 }
-    const names = Array.from({ length: 1 + this.#options.configuration.replicas }, (_, i) => `10.0.0.${i + 1}`)
-    const others = names.filter((name) => name !== node.name)
-    return {
-      members: others.map((name, i) => ({ row: i + 1, address: `${name}:${CONTROL_PORT}` })),
-      quorum: others.length,
-    }
-  }
+/** The term of a new master is above all that any node has heard of. */
+function highestTerm(manifests: readonly Manifest[]): Term | undefined {
+  const terms = manifests.flatMap(({ history, fence }) => [history.at(-1)?.term, fence])
+  return terms.reduce((a, b) => (a === undefined || (b !== undefined && b.number > a.number) ? b : a))
 }

@@ -101,6 +101,9 @@ export function drawConfiguration(seed: number, ticks?: number): Configuration {
   }
 }
 
+/** Nodes do not ask their producer tables yet: what a client sends again would stand in the log twice. */
+const NODES_KNOW_PRODUCERS: boolean = false
+
 const NEEDS_REPLICA: ReadonlySet<FaultKind> = new Set([
   'cut one way',
   'cut both ways',
@@ -120,6 +123,7 @@ function drawClients(random: SeededRandom, channels: number): Configuration['cli
       burst: among(1, 1, 3, 10),
       pauseMsMax: among(0, 3, 30, 100),
       waits: random.chance(2, 3),
+      reconnects: random.chance(3, 4) && NODES_KNOW_PRODUCERS,
       channels: 1 + random.below(channels),
       sessions: among(20, 50, 100),
     }
@@ -131,7 +135,7 @@ export function describeConfiguration(configuration: Configuration): string {
   const words = Object.entries(rest).map(([name, value]) => `${name} ${String(value)}`)
   const habits = clients.map(
     (c) =>
-      `  client: ${c.sessions} sessions of ${c.valueBytesMin} to ${c.valueBytesMax} bytes, up to ${c.burst} at once on ${c.channels} channels, pauses up to ${c.pauseMsMax} ms${c.waits ? ', waits for answers' : ''}`,
+      `  client: ${c.sessions} sessions of ${c.valueBytesMin} to ${c.valueBytesMax} bytes, up to ${c.burst} at once on ${c.channels} channels, pauses up to ${c.pauseMsMax} ms${c.waits ? ', waits for answers' : ''}${c.reconnects ? ', reconnects' : ''}`,
   )
   const kinds = `  faults: ${faults.length === 0 ? 'none' : faults.join(', ')}`
   return [`seed ${seed}: ${words.join(', ')}, clocks ${drifts.join(' ')}`, ...habits, kinds].join('\n')

@@ -88,7 +88,7 @@ async function runMany(count: number): Promise<void> {
 
 function tellFailure({ seed }: SeedResult, failure: string): void {
   const length = ticks === undefined ? '' : ` --ticks ${ticks}`
-  console.log(`FAILED: seed ${seed} at commit ${commit()}: ${failure}`)
+  console.log(`FAILED: seed ${seed} at commit ${commit()}: ${failure.split('\n')[0]}`)
   console.log(`  repeat it: npm run sim -- --seed ${seed}${length}`)
 }
 

@@ -43,6 +43,8 @@ export class Scheduler {
   /** Microseconds. */
   now = 0
   events = 0
+  /** What is running has made a promise, though its thread does so rarely. */
+  hasPromises = false
   /** The thread that is running. */
   current: Actor | undefined
   readonly #heap = new EventHeap()
@@ -76,8 +78,9 @@ export class Scheduler {
         this.#onError(error, this.current)
       }
       const { current } = this
-      if (current?.usesPromises === true) await this.#settle(current)
+      if (current !== undefined && (current.usesPromises || this.hasPromises)) await this.#settle(current)
       this.current = undefined
+      this.hasPromises = false
     }
   }
 

@@ -23,6 +23,8 @@ export interface Habit {
   readonly pauseMsMax: number
   /** Waits for the answers to a burst before the next one. */
   readonly waits: boolean
+  /** Leaves it to the client to find the master again and to send again. */
+  readonly reconnects: boolean
   readonly channels: number
 }
 
@@ -111,7 +113,11 @@ export class SimClient {
 
   async #connect(): Promise<Channel[]> {
     const { addresses, habit, random, world } = this.#options
-    const options = checkConnectOptions({ address: addresses, deadlineMs: DEADLINE_MS }, world)
+    const options = checkConnectOptions(
+      { address: addresses, deadlineMs: DEADLINE_MS, reconnect: habit.reconnects },
+      world,
+      'writer',
+    )
     const client = new Client(await findMaster(options), options)
     this.#client = client
     const first = random.below(client.info.channels)
@@ -162,7 +168,7 @@ export class SimClient {
       then()
     } catch (error) {
       if (!(error instanceof ClientError)) throw error
-      if (level === 'stored') session.outcome ??= error.outcome
+      if (level === 'stored' || error.outcome === 'lost') session.outcome = error.outcome
     } finally {
       this.pending -= 1
     }

@@ -66,6 +66,7 @@ export class SimNetwork {
     return {
       dial: (host, port) => this.#dial({ from: hostName, to: host, port, actor }),
       listen: async (at, accept) => {
+        this.#options.scheduler.hasPromises = true
         const host = this.#host(hostName)
         const port = at.port === 0 ? this.#port++ : at.port
         if (host.listeners.has(port)) {

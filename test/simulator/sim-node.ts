@@ -187,6 +187,7 @@ export class SimNode {
       log,
       world,
       pool,
+      secrets: () => [],
       openChannels: (options) =>
         new SimChannels(
           {

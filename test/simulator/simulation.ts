@@ -201,7 +201,7 @@ export class Simulation {
 
   #newClient(index: number, habit: Configuration['clients'][number]): SimClient {
     const { seed, replicas } = this.#configuration
-    const name = `10.0.1.${index + 1}`
+    const name = `127.0.2.${index + 1}`
     const scheduler = this.#scheduler
     const actor = new Actor(`client ${name}`, {
       life: { name, isAlive: true },
