@@ -18,11 +18,11 @@ export class Introduction {
   readonly #hello: Message
   readonly #initiator: AuthInitiator | undefined
 
-  constructor(hello: Message, credential: Credential | undefined, { randomBytes }: Pick<World, 'randomBytes'>) {
+  constructor(hello: Message, credential: Credential | undefined, world: Pick<World, 'randomBytes'>) {
     this.#hello = hello
     if (credential === undefined) return
     const { secret, role } = credential
-    this.#initiator = new AuthInitiator({ secret, roles: [role] }, role, randomBytes(SECRET_BYTES))
+    this.#initiator = new AuthInitiator({ secret, roles: [role] }, role, world.randomBytes(SECRET_BYTES))
   }
 
   first(): Message {

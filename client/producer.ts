@@ -303,6 +303,6 @@ export class Producer implements LogLinkHandler {
 }
 
 /** Never 0, which means "no producer". */
-function newProducerId({ randomBytes }: World): ProducerId {
-  return producerId(randomBytes(8).readBigUInt64LE() || 1n)
+function newProducerId(world: World): ProducerId {
+  return producerId(world.randomBytes(8).readBigUInt64LE() || 1n)
 }
