@@ -133,6 +133,7 @@ function describeWork(status: NodeStatus): string {
   return replicas.length === 0 ? 'takes sessions' : `takes sessions, ${streaming} of ${replicas.length} replicas stream`
 }
 
+// package.json is our own file
 const VERSION = String(
-  (JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: unknown }).version, // our own file
+  (JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: unknown }).version,
 )

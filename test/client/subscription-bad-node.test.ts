@@ -63,7 +63,8 @@ async function badNode(t: Teardown, options: BadNode): Promise<{ address: string
     for (const socket of sockets) socket.destroy()
     server.close()
   })
-  return { address: `127.0.0.1:${(server.address() as AddressInfo).port}`, heard, log }
+  const { port } = server.address() as AddressInfo // it listens on a port
+  return { address: `127.0.0.1:${port}`, heard, log }
 }
 
 function flipped(bytes: Buffer): Buffer {

@@ -58,6 +58,7 @@ function live(seed: number, ask: Judge): { answers: number; expired: number; wro
   const clients = Array.from({ length: 5 }, (_, i): Client => ({ id: BigInt(i + 1), sent: 0, answered: 0, since: 0n }))
   let master = new Master([], limits, random)
   const copies: WrittenSession[][] = [[]]
+  // set below
   const result = { answers: 0, expired: 0, wrong: undefined as string | undefined }
   for (let step = 0; step < 60; step++) {
     if (random.chance(1, 8)) copies.push(master.log.slice(0, random.below(master.log.length + 1)))
