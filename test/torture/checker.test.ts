@@ -1,6 +1,6 @@
 /** The checker of the torture runs: what it must accept, and one history for each rule that it must reject. */
 import t from 'tap'
-import { check, type Rule } from './checker.ts'
+import { check, checkAnswered, type Rule } from './checker.ts'
 import type { SessionRecord } from './client-history.ts'
 import { type HandMadeTerm, handMadeLog, type Line, session, told } from './hand-made-history.ts'
 
@@ -166,4 +166,15 @@ t.test('histories part', async (t) => {
   t.same(objections(sessions, LINES, inTwo), ['one-history', 'two-terms'], 'an epoch of two terms in two logs')
   const answers = retold({ 3: { stored: { term: 1n, tag: 8, epoch: 3n, at: 21 } } })
   t.same(objections(answers, LINES), ['stored', 'two-terms'], 'an epoch of two terms in two answers')
+})
+
+t.test('right after a kill, what was answered is there, and nothing else is asked', async (t) => {
+  const at = (lines: Lines, level: 'stored' | 'propagated', sessions = SESSIONS): Rule[] =>
+    checkAnswered(handMadeLog('node', lines), sessions, level).map(({ rule }) => rule)
+  t.same(at(LINES, 'stored'), [])
+  t.same(at(without(6, 7), 'stored'), ['stored', 'propagated'])
+  t.same(at(without(6, 7), 'propagated'), ['propagated'])
+  t.same(at(without(7), 'propagated'), ['propagated'], 'a session without its seal is not there')
+  const notPropagated = SESSIONS.map(({ propagated: _, ...record }) => record)
+  t.same(at([], 'propagated', notPropagated), [], 'a replica may lack what was only STORED')
 })

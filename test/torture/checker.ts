@@ -16,6 +16,7 @@
  *   two-terms     no epoch belongs to two terms, in answers or in logs
  *   one-history   logs are the same bytes as far as both reach, and terms the same terms
  */
+import type { Level } from '../../client/client.ts'
 import type { NaiveFrame, NaiveLog } from '../sim/naive-reader.ts'
 import { type Answer, nameOf, type SessionContent, type SessionId, type SessionRecord } from './client-history.ts'
 import { contentOf } from './session-content.ts'
@@ -72,6 +73,19 @@ export function check({ sessions, master, replicas }: Evidence): Finding[] {
   }
   checkTerms(sessions, [master, ...replicas], report)
   for (const replica of replicas) checkOneHistory(master, replica, report)
+  return findings
+}
+
+/**
+ * What a node's files hold at any moment, also right after a kill: whatever was answered before is there. Nothing else
+ * can be said of a log that is not level yet.
+ *
+ * @param answered sessions as they stood before the files were read
+ */
+export function checkAnswered(node: NodeLog, answered: readonly SessionRecord[], level: Level): Finding[] {
+  const findings: Finding[] = []
+  const report: Report = (rule, text) => findings.push({ rule, text })
+  checkAnswers(node, readSessions(node, report), { sessions: answered, level }, report)
   return findings
 }
 
@@ -144,7 +158,7 @@ function checkSealed(name: string, frames: readonly NaiveFrame[], whole: Readonl
 function checkAnswers(
   { name }: NodeLog,
   logged: ReadonlyMap<string, LoggedSession>,
-  { sessions, level }: { sessions: readonly SessionRecord[]; level: 'stored' | 'propagated' },
+  { sessions, level }: { sessions: readonly SessionRecord[]; level: Level },
   report: Report,
 ): void {
   for (const record of sessions) {

@@ -1,8 +1,8 @@
 /**
  * The files of a node as a torture run looks at them: its log by the naive reader, and what was cut off it and kept.
  *
- * A survey remembers the valid frames of a node at some moment. What was there and is not any more must be in divergent/,
- * byte by byte: a log may lose what nobody was answered for, but not without a trace.
+ * A log may lose what nobody was answered for, but not without a trace: frames that were seen at some moment and are gone
+ * later must be in divergent/, byte by byte.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -11,12 +11,6 @@ import { NodeDisk } from '../../wal/node-disk.ts'
 import { type NaiveFrame, type NaiveLog, readNaively } from '../sim/naive-reader.ts'
 
 export const readLog = (directory: string): NaiveLog => readNaively(new NodeDisk(), directory)
-
-/** Frames that were seen in a node's log, without those that must stay anyhow. */
-export interface Survey {
-  readonly directory: string
-  readonly frames: readonly NaiveFrame[]
-}
 
 /** Per channel: what lies below `end`, the end of the last whole epoch, was level once, and must stay as it is. */
 export type Settled = readonly { readonly end: number; readonly crc: number }[]
@@ -46,17 +40,18 @@ function endOf(frames: readonly NaiveFrame[]): number {
   return last === undefined ? 0 : last.position + last.bytes.length
 }
 
-export function survey(directory: string, settled: Settled): Survey {
-  const frames = readLog(directory).frames.flatMap((of, channel) =>
-    of.filter(({ position }) => position >= (settled[channel]?.end ?? 0)),
-  )
-  return { directory, frames }
+/** A log without what is settled. */
+export function unsettled(log: NaiveLog, settled: Settled): NaiveLog {
+  const frames = log.frames.map((of, channel) => of.filter(({ position }) => position >= (settled[channel]?.end ?? 0)))
+  return { ...log, frames }
 }
 
-/** What is gone from the log without being in divergent/. */
-export function lostWithoutTrace({ directory, frames }: Survey, now: NaiveLog): string[] {
+/** What was seen in a log, and is gone from it now without being in divergent/. */
+export function lostWithoutTrace(directory: string, seen: NaiveLog, now: NaiveLog): string[] {
   const kept = new Map(now.frames.flatMap((of, channel) => of.map((f) => [`${channel}/${f.position}`, f.bytes])))
-  const gone = frames.filter((frame) => kept.get(`${frame.channel}/${frame.position}`)?.equals(frame.bytes) !== true)
+  const gone = seen.frames
+    .flat()
+    .filter((frame) => kept.get(`${frame.channel}/${frame.position}`)?.equals(frame.bytes) !== true)
   if (gone.length === 0) return []
   const files = divergentFiles(directory)
   return gone

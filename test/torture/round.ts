@@ -23,7 +23,6 @@ const TERMINATE_MS_MAX = 20_000
 
 export interface RoundOptions {
   readonly cluster: TortureCluster
-  readonly history: ClientHistory
   readonly plan: Plan
   /** Number of the round's first writer. */
   readonly firstWriter: number
@@ -31,7 +30,8 @@ export interface RoundOptions {
 
 /** @returns what is wrong; empty where nothing is */
 export async function runRound(options: RoundOptions): Promise<string[]> {
-  const { cluster, history, plan, firstWriter } = options
+  const { cluster, plan, firstWriter } = options
+  const { history } = cluster
   cluster.startAll()
   const load = new WriteLoad({
     address: cluster.member('master').proxy.address,
@@ -52,10 +52,10 @@ export async function runRound(options: RoundOptions): Promise<string[]> {
   await answered(history)
   await load.end(GRACE_MS)
   cluster.startAll()
-  const notLevel = await level(cluster, history, firstWriter)
+  const notLevel = await level(cluster, firstWriter)
   if (notLevel !== undefined) return [...defectsOf(cluster), notLevel]
   await end(cluster, plan.ending)
-  return [...defectsOf(cluster), ...judge(cluster, history)]
+  return [...defectsOf(cluster), ...judge(cluster)]
 }
 
 /** The load runs well: all nodes take part. Where they do not, whoever waits for level logs will say so. */
@@ -110,7 +110,7 @@ async function play(cluster: TortureCluster, fault: Fault): Promise<void> {
  * One more session per channel, PROPAGATED: then every log reaches beyond everything written before. It is the promise
  * under test, so the checker looks at these sessions like at all others.
  */
-async function level(cluster: TortureCluster, history: ClientHistory, writer: number): Promise<string | undefined> {
+async function level(cluster: TortureCluster, writer: number): Promise<string | undefined> {
   const deadline = performance.now() + LEVEL_MS_MAX
   for (let attempt = 0; performance.now() < deadline; attempt++) {
     await cluster.untilReady()
@@ -118,7 +118,7 @@ async function level(cluster: TortureCluster, history: ClientHistory, writer: nu
     try {
       const client = await connect({ address: cluster.directAddress, deadlineMs: 2_000 })
       try {
-        await writeLast(client, history, writer, attempt, deadline)
+        await writeLast(client, cluster.history, writer, attempt, deadline)
         return undefined
       } finally {
         await client.close({ signal: AbortSignal.abort() })
@@ -160,10 +160,10 @@ async function end(cluster: TortureCluster, ending: Ending): Promise<void> {
   for (const node of cluster.nodes) await node.terminate(TERMINATE_MS_MAX)
 }
 
-function judge(cluster: TortureCluster, history: ClientHistory): string[] {
+function judge(cluster: TortureCluster): string[] {
   const { logs, faults } = cluster.settle()
   const [master, ...replicas] = logs
-  const findings = check({ sessions: history.sessions, master: master!, replicas }) // the master is the first of all nodes
+  const findings = check({ sessions: cluster.history.sessions, master: master!, replicas }) // the master is the first of all nodes
   return [...faults, ...findings.map(({ rule, text }) => `${rule}: ${text}`)]
 }
 

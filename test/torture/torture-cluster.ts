@@ -12,8 +12,9 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { initNode } from '../../daemon/node.ts'
 import { MIB } from '../../protocol/limits.ts'
-import type { NodeLog } from './checker.ts'
-import { changedSince, lostWithoutTrace, readLog, type Settled, type Survey, settledOf, survey } from './log-files.ts'
+import { checkAnswered, type NodeLog } from './checker.ts'
+import { ClientHistory } from './client-history.ts'
+import { changedSince, lostWithoutTrace, readLog, type Settled, settledOf, unsettled } from './log-files.ts'
 import { NodeProxy } from './node-proxy.ts'
 import { NODES, type NodeName } from './plan.ts'
 import { TortureNode } from './torture-node.ts'
@@ -36,11 +37,16 @@ export interface Member {
 export class TortureCluster {
   readonly root: string
   readonly channels: number
-  readonly clusterId = CLUSTER_ID
+  /** What its writers were told. */
+  readonly history = new ClientHistory()
   readonly #members: ReadonlyMap<NodeName, Member>
   readonly #ports: ReadonlyMap<NodeName, number>
   readonly #startedAt = performance.now()
-  #surveys: Survey[] = []
+  /** Logs as they were seen since all were level, without what was settled then. */
+  #seen: NodeLog[] = []
+  #faults: string[] = []
+  /** Sessions of the history that are in the settled part, or never will be. */
+  #settledSessions = 0
   readonly #settled = new Map<NodeName, Settled>()
 
   private constructor(root: string, channels: number, ports: ReadonlyMap<NodeName, number>) {
@@ -78,7 +84,7 @@ export class TortureCluster {
     return `${NODE_HOST}:${this.#ports.get('master')}`
   }
 
-  /** Starts a node that is down. What is in the logs before is remembered, and must not be lost without a trace. */
+  /** Starts a node that is down. Before it can change anything, its files are looked at as the end of the last life left them. */
   start(name: NodeName): void {
     const { node } = this.member(name)
     if (node.isUp) return
@@ -103,16 +109,18 @@ export class TortureCluster {
 
   /** The logs of all nodes, which are level now. @returns what has gone or changed that was seen there before */
   settle(): { readonly logs: readonly NodeLog[]; readonly faults: readonly string[] } {
-    const faults: string[] = []
+    const faults = this.#faults
     const logs = NODES.map((name) => {
       const { directory } = this.member(name).node
       const log = readLog(directory)
       faults.push(...changedSince(this.#settled.get(name) ?? [], name, log))
-      for (const seen of this.#surveys) if (seen.directory === directory) faults.push(...lostWithoutTrace(seen, log))
+      for (const seen of this.#seen) if (seen.name === name) faults.push(...lostWithoutTrace(directory, seen.log, log))
       this.#settled.set(name, settledOf(log))
       return { name, log }
     })
-    this.#surveys = []
+    this.#seen = []
+    this.#faults = []
+    this.#settledSessions = this.history.sessions.length
     return { logs, faults }
   }
 
@@ -122,8 +130,14 @@ export class TortureCluster {
   }
 
   #look(name: NodeName): void {
-    const { directory } = this.member(name).node
-    this.#surveys.push(survey(directory, this.#settled.get(name) ?? []))
+    // records change as answers come in: what counts is what was known before the files are read
+    const sessions = this.history.sessions.slice(this.#settledSessions).map((record) => ({ ...record }))
+    const log = unsettled(readLog(this.member(name).node.directory), this.#settled.get(name) ?? [])
+    const node = { name, log }
+    this.#seen.push(node)
+    const level = name === 'master' ? 'stored' : 'propagated'
+    for (const { rule, text } of checkAnswered(node, sessions, level))
+      this.#faults.push(`${rule}, before a start: ${text}`)
   }
 
   #member(name: NodeName): Member {

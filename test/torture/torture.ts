@@ -8,7 +8,7 @@
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { ClientHistory, outcomeOf } from './client-history.ts'
+import { outcomeOf } from './client-history.ts'
 import { describePlan, type Plan, planRound } from './plan.ts'
 import { runRound } from './round.ts'
 import { TortureCluster } from './torture-cluster.ts'
@@ -77,7 +77,6 @@ class Series {
   readonly #cluster: TortureCluster
   readonly #seed: number
   readonly #tally: Tally
-  readonly #history = new ClientHistory()
   #writers = 0
 
   constructor(cluster: TortureCluster, seed: number, tally: Tally) {
@@ -90,11 +89,11 @@ class Series {
   async run(round: number): Promise<string | undefined> {
     const plan = planRound(this.#seed, round, this.#cluster.channels)
     this.#cluster.event(`round ${round} of seed ${this.#seed}\n${describePlan(plan)}`)
-    const before = this.#history.sessions.length
+    const before = this.#cluster.history.sessions.length
     const firstWriter = this.#writers
     this.#writers += plan.writers + 1
-    const findings = await runRound({ cluster: this.#cluster, history: this.#history, plan, firstWriter })
-    this.#tally.add(plan, this.#history.sessions.slice(before).map(outcomeOf))
+    const findings = await runRound({ cluster: this.#cluster, plan, firstWriter })
+    this.#tally.add(plan, this.#cluster.history.sessions.slice(before).map(outcomeOf))
     return findings.length === 0 ? undefined : this.#describe(round, plan, findings)
   }
 
