@@ -46,20 +46,20 @@ export function unsettled(log: NaiveLog, settled: Settled): NaiveLog {
   return { ...log, frames }
 }
 
-/** What was seen in a log, and is gone from it now without being in divergent/. */
-export function lostWithoutTrace(directory: string, seen: NaiveLog, now: NaiveLog): string[] {
+/** What was seen in a log, and is gone from it now: so many frames, and in words those that are not in divergent/ either. */
+export function lostSince(directory: string, seen: NaiveLog, now: NaiveLog): { cut: number; untraced: string[] } {
   const kept = new Map(now.frames.flatMap((of, channel) => of.map((f) => [`${channel}/${f.position}`, f.bytes])))
-  const gone = seen.frames
-    .flat()
-    .filter((frame) => kept.get(`${frame.channel}/${frame.position}`)?.equals(frame.bytes) !== true)
-  if (gone.length === 0) return []
-  const files = divergentFiles(directory)
-  return gone
+  const gone = seen.frames.flat().filter(({ channel, position, bytes }) => {
+    return kept.get(`${channel}/${position}`)?.equals(bytes) !== true
+  })
+  const files = gone.length === 0 ? [] : divergentFiles(directory)
+  const untraced = gone
     .filter((frame) => !files.some((file) => holds(file, frame)))
     .map(
       ({ channel, position, kind, epoch, term }) =>
         `${directory} has lost the frame at channel ${channel}, position ${position} (kind ${kind}, epoch ${epoch}, term ${term}), and divergent/ does not have it`,
     )
+  return { cut: gone.length, untraced }
 }
 
 interface DivergentFile {

@@ -59,6 +59,8 @@ export interface Plan {
   readonly cold: boolean
   readonly faults: readonly PlannedFault[]
   readonly writers: number
+  /** Many large sessions: a kill hits a node within a write more often, and its log in the middle of an epoch. */
+  readonly heavy: boolean
   /** Seed of what the writers do. */
   readonly loadSeed: number
   readonly ending: Ending
@@ -80,6 +82,7 @@ export function planRound(seed: number, round: number, channels: number): Plan {
     cold: random.chance(1, 5),
     faults: faults.sort((a, b) => a.atMs - b.atMs),
     writers: 3 + random.below(6),
+    heavy: random.chance(2, 3),
     loadSeed: random.below(1_000_000_000),
     ending: pick(random, ['run on', 'run on', 'run on', 'kill', 'terminate'] as const),
   }
@@ -138,9 +141,12 @@ function pick<T>(random: SeededRandom, from: readonly T[]): T {
   return from[random.below(from.length)]! // a limit is above 0, so from has one
 }
 
-export function describePlan({ cold, faults, writers, loadSeed, ending }: Plan): string {
+export function describePlan({ cold, faults, writers, heavy, loadSeed, ending }: Plan): string {
   const lines = faults.map(({ atMs, fault }) => `  ${String(atMs).padStart(4)} ms  ${describeFault(fault)}`)
-  return [`  ${writers} writers, load seed ${loadSeed}, ${cold ? 'cold, ' : ''}ending: ${ending}`, ...lines].join('\n')
+  return [
+    `  ${writers} ${heavy ? 'heavy ' : ''}writers, load seed ${loadSeed}, ${cold ? 'cold, ' : ''}ending: ${ending}`,
+    ...lines,
+  ].join('\n')
 }
 
 export function describeFault(fault: Fault): string {

@@ -37,6 +37,7 @@ export async function runRound(options: RoundOptions): Promise<string[]> {
     address: cluster.member('master').proxy.address,
     channels: cluster.channels,
     writers: plan.writers,
+    heavy: plan.heavy,
     firstWriter: firstWriter + 1,
     seed: plan.loadSeed,
     history,

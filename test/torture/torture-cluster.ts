@@ -14,7 +14,7 @@ import { initNode } from '../../daemon/node.ts'
 import { MIB } from '../../protocol/limits.ts'
 import { checkAnswered, type NodeLog } from './checker.ts'
 import { ClientHistory } from './client-history.ts'
-import { changedSince, lostWithoutTrace, readLog, type Settled, settledOf, unsettled } from './log-files.ts'
+import { changedSince, lostSince, readLog, type Settled, settledOf, unsettled } from './log-files.ts'
 import { NodeProxy } from './node-proxy.ts'
 import { NODES, type NodeName } from './plan.ts'
 import { TortureNode } from './torture-node.ts'
@@ -42,6 +42,8 @@ export class TortureCluster {
   readonly #members: ReadonlyMap<NodeName, Member>
   readonly #ports: ReadonlyMap<NodeName, number>
   readonly #startedAt = performance.now()
+  /** Frames that nodes have cut off their logs, as far as they were seen before. */
+  cutFrames = 0
   /** Logs as they were seen since all were level, without what was settled then. */
   #seen: NodeLog[] = []
   #faults: string[] = []
@@ -114,7 +116,11 @@ export class TortureCluster {
       const { directory } = this.member(name).node
       const log = readLog(directory)
       faults.push(...changedSince(this.#settled.get(name) ?? [], name, log))
-      for (const seen of this.#seen) if (seen.name === name) faults.push(...lostWithoutTrace(directory, seen.log, log))
+      for (const seen of this.#seen.filter((other) => other.name === name)) {
+        const { cut, untraced } = lostSince(directory, seen.log, log)
+        this.cutFrames += cut
+        faults.push(...untraced)
+      }
       this.#settled.set(name, settledOf(log))
       return { name, log }
     })

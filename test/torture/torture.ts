@@ -29,6 +29,8 @@ export interface TortureReport {
   readonly faults: Readonly<Record<string, number>>
   /** Sessions by outcome. */
   readonly sessions: Readonly<Record<string, number>>
+  /** Frames that nodes have cut off their logs and kept: what kills had left of epochs that were not whole. */
+  readonly cutFrames: number
   /** What is wrong, and where to look; undefined where nothing is. */
   readonly failure: string | undefined
 }
@@ -69,7 +71,8 @@ export async function torture(options: TortureOptions): Promise<TortureReport> {
   }
   if (failure === undefined) rmSync(root, { recursive: true })
   const seconds = (performance.now() - startedAt) / 1000
-  return { rounds: done, seconds, faults: tally.faults, sessions: tally.sessions, failure }
+  const { faults, sessions, cutFrames } = tally
+  return { rounds: done, seconds, faults, sessions, cutFrames, failure }
 }
 
 /** One cluster, and what its writers were told in all rounds so far. */
@@ -92,7 +95,9 @@ class Series {
     const before = this.#cluster.history.sessions.length
     const firstWriter = this.#writers
     this.#writers += plan.writers + 1
+    const cutBefore = this.#cluster.cutFrames
     const findings = await runRound({ cluster: this.#cluster, plan, firstWriter })
+    this.#tally.cutFrames += this.#cluster.cutFrames - cutBefore
     this.#tally.add(plan, this.#cluster.history.sessions.slice(before).map(outcomeOf))
     return findings.length === 0 ? undefined : this.#describe(round, plan, findings)
   }
@@ -117,6 +122,7 @@ class Series {
 class Tally {
   readonly faults: Record<string, number> = {}
   readonly sessions: Record<string, number> = {}
+  cutFrames = 0
 
   add(plan: Plan, outcomes: readonly string[]): void {
     for (const { fault } of plan.faults) count(this.faults, fault.kind)
@@ -124,9 +130,8 @@ class Tally {
   }
 
   line(): string {
-    return Object.entries(this.sessions)
-      .map(([outcome, n]) => `${outcome} ${n}`)
-      .join(', ')
+    const sessions = Object.entries(this.sessions).map(([outcome, n]) => `${outcome} ${n}`)
+    return [...sessions, `cut ${this.cutFrames}`].join(', ')
   }
 }
 

@@ -3,10 +3,11 @@
  *
  * Each turn of a writer draws one habit: alone and waiting for STORED, waiting for PROPAGATED, a burst on one channel, a
  * chain in which each session depends on the one answered before on another channel, a session that is refused or that
- * nobody waits for. Half of all sessions have the same size.
+ * nobody waits for. Half of all sessions have one of two sizes.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Channel, ClientError, type Receipt, type Session } from '../../client/client.ts'
+import { KIB, MIB } from '../../protocol/limits.ts'
 import { SeededRandom } from '../sim/seeded-random.ts'
 import type { ClientHistory, SessionContent, SessionId, SessionRecord } from './client-history.ts'
 import { ReconnectingClient } from './reconnecting-client.ts'
@@ -16,6 +17,7 @@ export interface LoadOptions {
   readonly address: string
   readonly channels: number
   readonly writers: number
+  readonly heavy: boolean
   /** Number of the first writer; no number is used twice in a history. */
   readonly firstWriter: number
   readonly seed: number
@@ -29,6 +31,10 @@ const CHAIN_MAX = 4
 /** Larger than any epoch will ever be: VERSION_ABOVE_EPOCH. */
 const IMPOSSIBLE_VERSION = { major: 2n ** 62n, minor: 0n }
 const EQUAL = { entries: 3, valueBytes: 100 }
+const EQUAL_HEAVY = { entries: 3, valueBytes: 30_000 }
+/** Logs are read whole again and again: a heavy load has so many bytes at once, and so many more with time. */
+const HEAVY_BYTES_START = 2 * MIB
+const HEAVY_BYTES_PER_MS = 8 * KIB
 
 export class WriteLoad {
   readonly #options: LoadOptions
@@ -36,6 +42,8 @@ export class WriteLoad {
   readonly #clients: ReconnectingClient[]
   readonly #writers: Promise<void>[]
   #waiting = 0
+  #heavyBytes = 0
+  readonly #startedAt = performance.now()
 
   constructor(options: LoadOptions) {
     this.#options = options
@@ -62,11 +70,25 @@ export class WriteLoad {
     await Promise.all(this.#writers)
   }
 
+  #takeHeavy(bytes: number): boolean {
+    const { heavy } = this.#options
+    const allowed = HEAVY_BYTES_START + (performance.now() - this.#startedAt) * HEAVY_BYTES_PER_MS
+    if (!heavy || this.#heavyBytes + bytes > allowed) return false
+    this.#heavyBytes += bytes
+    return true
+  }
+
   async #write(index: number): Promise<void> {
     const { firstWriter, seed, channels } = this.#options
     const client = this.#clients[index % this.#clients.length]! // as many as are needed
-    const writer = new Writer(firstWriter + index, new SeededRandom(seed + index), this.#options.history, (change) => {
-      this.#waiting += change
+    const writer = new Writer({
+      number: firstWriter + index,
+      random: new SeededRandom(seed + index),
+      history: this.#options.history,
+      isHeavy: (bytes) => this.#takeHeavy(bytes),
+      onWaiting: (change) => {
+        this.#waiting += change
+      },
     })
     while (!this.#stop.signal.aborted) {
       await writer.turn(channels, (channel) => client.channel(channel))
@@ -75,20 +97,25 @@ export class WriteLoad {
   }
 }
 
+interface WriterOptions {
+  readonly number: number
+  readonly random: SeededRandom
+  readonly history: ClientHistory
+  /** May a session have so many bytes? */
+  readonly isHeavy: (bytes: number) => boolean
+  readonly onWaiting: (change: number) => void
+}
+
 type ChannelOf = (channel: number) => Promise<Channel | undefined>
 
 class Writer {
   readonly random: SeededRandom
-  readonly #writer: number
-  readonly #history: ClientHistory
-  readonly #onWaiting: (change: number) => void
+  readonly #options: WriterOptions
   #n = 0
 
-  constructor(writer: number, random: SeededRandom, history: ClientHistory, onWaiting: (change: number) => void) {
-    this.#writer = writer
-    this.random = random
-    this.#history = history
-    this.#onWaiting = onWaiting
+  constructor(options: WriterOptions) {
+    this.random = options.random
+    this.#options = options
   }
 
   async turn(channels: number, channelOf: ChannelOf): Promise<void> {
@@ -137,7 +164,7 @@ class Writer {
       return undefined
     }
     for (const { key, value } of entriesOf(content)) session.put(STORAGE, key, value, how.version)
-    const record = this.#history.sent(channel.id, content)
+    const record = this.#options.history.sent(channel.id, content)
     abort.abort()
     try {
       return this.#watch(record, session.end())
@@ -148,11 +175,11 @@ class Writer {
   }
 
   #watch(record: SessionRecord, receipt: Receipt): Sent {
-    this.#onWaiting(1)
+    this.#options.onWaiting(1)
     const reached = (level: 'stored' | 'propagated'): Promise<boolean> =>
       receipt[level].then(
         (commit) => {
-          this.#history.reached(level, record, commit)
+          this.#options.history.reached(level, record, commit)
           return true
         },
         (error: unknown) => {
@@ -161,7 +188,7 @@ class Writer {
         },
       )
     const stored = reached('stored')
-    const propagated = reached('propagated').finally(() => this.#onWaiting(-1))
+    const propagated = reached('propagated').finally(() => this.#options.onWaiting(-1))
     return { record, stored, propagated }
   }
 
@@ -171,15 +198,12 @@ class Writer {
   }
 
   #draw(dependsOn: SessionId | undefined): SessionContent {
-    const { random } = this
-    const shape = random.chance(1, 2) ? EQUAL : this.#anyShape()
-    return { writer: this.#writer, n: ++this.#n, ...shape, dependsOn }
-  }
-
-  #anyShape(): { entries: number; valueBytes: number } {
-    const { random } = this
-    if (random.chance(1, 40)) return { entries: 1 + random.below(3), valueBytes: 20_000 + random.below(60_000) }
-    return { entries: 1 + random.below(8), valueBytes: VALUE_BYTES_MIN + random.below(300) }
+    const { random, number, isHeavy } = this.#options
+    const equal = random.chance(1, 2)
+    const heavy = equal ? EQUAL_HEAVY : { entries: 1 + random.below(6), valueBytes: 5_000 + random.below(80_000) }
+    const light = equal ? EQUAL : { entries: 1 + random.below(8), valueBytes: VALUE_BYTES_MIN + random.below(300) }
+    const shape = random.chance(1, 2) && isHeavy(heavy.entries * heavy.valueBytes) ? heavy : light
+    return { writer: number, n: ++this.#n, ...shape, dependsOn }
   }
 }
 
