@@ -29,7 +29,7 @@ export interface SharedSecret {
 
 type Side = 'initiator' | 'responder'
 
-export const isPeerRole = (text: string): text is PeerRole => PEER_ROLES.some((role) => role === text)
+const isPeerRole = (text: string): text is PeerRole => PEER_ROLES.some((role) => role === text)
 
 /** 16 bytes that name a secret. */
 export function keyIdOf(secret: string): Buffer {

@@ -28,7 +28,7 @@ export function readSecurity(settings: Config['security']): NodeSecurity {
 }
 
 /** @throws CONFIG_INVALID */
-export function readSecrets(file: string): SharedSecret[] {
+function readSecrets(file: string): SharedSecret[] {
   let text: string
   try {
     text = readFileSync(file, 'utf8')
