@@ -52,14 +52,12 @@ export interface Configuration {
   readonly faultCount: number
   /** A restarted process ends again in the middle of its recovery in one of so many cases; 0: never. */
   readonly recoveriesPerEnd: number
-  /** Flushed bytes rot at the end of the run. */
-  readonly rots: boolean
 }
 
 /** Streams of random numbers: one per component, so that a new draw in one place reshuffles no other. */
-export type Stream = 'configuration' | 'pace' | 'network' | 'disk' | 'faults' | 'clients' | 'rot'
+export type Stream = 'configuration' | 'pace' | 'network' | 'disk' | 'faults' | 'clients'
 
-const STREAMS: readonly Stream[] = ['configuration', 'pace', 'network', 'disk', 'faults', 'clients', 'rot']
+const STREAMS: readonly Stream[] = ['configuration', 'pace', 'network', 'disk', 'faults', 'clients']
 
 export const streamOf = (seed: number, stream: Stream, index = 0): SeededRandom => {
   const random = new SeededRandom(seed * 64 + STREAMS.indexOf(stream) * 8 + (index % 8))
@@ -97,7 +95,6 @@ export function drawConfiguration(seed: number, ticks?: number): Configuration {
     faults: isCalm ? [] : kinds,
     faultCount: isCalm || kinds.length === 0 ? 0 : 1 + random.below(10),
     recoveriesPerEnd: among(0, 2, 4),
-    rots: random.chance(1, 6),
   }
 }
 

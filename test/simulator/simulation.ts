@@ -13,7 +13,6 @@ import { Cluster, type ClusterNode } from './cluster.ts'
 import { type Configuration, type FaultKind, streamOf } from './configuration.ts'
 import { Faults } from './faults.ts'
 import { ClientHistory } from './history.ts'
-import { rotAndCheck } from './rot.ts'
 import { Actor, LifeEnded, type Pace, Scheduler } from './scheduler.ts'
 import { SimClient } from './sim-client.ts'
 import { simClock } from './sim-clock.ts'
@@ -27,7 +26,7 @@ export interface Outcome {
   readonly ticks: number
   readonly events: number
   readonly lives: number
-  readonly faults: ReadonlyMap<FaultKind | 'rot', number>
+  readonly faults: ReadonlyMap<FaultKind, number>
 }
 
 /** How often the checkers look at all files, and at the watermarks. */
@@ -87,14 +86,13 @@ export class Simulation {
       for (const client of this.#clients) client.start()
       this.#look()
       await this.#scheduler.run(() => this.#failure !== undefined || this.#phase === 'over')
-      if (this.#failure === undefined) this.#conclude()
+      if (this.#failure === undefined) this.#checkers.atEnd()
     } catch (error) {
       this.#failure ??= asError(error)
     } finally {
       process.off('unhandledRejection', onRejection)
     }
-    const faults = new Map<FaultKind | 'rot', number>(this.#faults.injected)
-    if (this.#configuration.rots) faults.set('rot', 1)
+    const faults = new Map<FaultKind, number>(this.#faults.injected)
     return {
       failure: this.#failure,
       sessions: this.#history.sessions.size,
@@ -104,18 +102,6 @@ export class Simulation {
       lives: this.#cluster.nodes.reduce((sum, node) => sum + node.lives, 0),
       faults,
     }
-  }
-
-  #conclude(): void {
-    this.#checkers.atEnd()
-    if (this.#configuration.rots)
-      rotAndCheck({
-        cluster: this.#cluster,
-        history: this.#history,
-        checkers: this.#checkers,
-        random: streamOf(this.#configuration.seed, 'rot'),
-        say: this.#say,
-      })
   }
 
   #look(): void {
