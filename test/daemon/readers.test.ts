@@ -105,9 +105,11 @@ t.test('REP-74: from an epoch on, a node leaves out what it knows to be older', 
     await link.untilStored(link.sequence)
   }
   const reader = await RawReader.connect(cluster.node('m').port)
-  const from = BigInt(link.epochs.at(-1) ?? 0)
   const point = join(channelDirectory(cluster.directory('m'), 0), RECOVERY_POINT_NAME)
   await until('there is a recovery point', () => existsSync(point))
+  // a point that is still due names the first of these; the second is newer than every point
+  for (const key of ['due', 'newer']) await link.untilStored(link.write(put(key)))
+  const from = BigInt(link.epochs.at(-1) ?? 0)
   const recent = await reader.open(0, 0, from)
   const all = await reader.open(0)
   t.equal(all.position, 0)
