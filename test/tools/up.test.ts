@@ -129,7 +129,7 @@ t.test('a node that cannot run: its own error is told, and the other one stopped
 t.test('without the data set: says how to get it, and starts nothing', async (t) => {
   const { parent, env } = place(t)
   const copy = join(parent, 'copy')
-  for (const room of ['tools', 'protocol', 'wal', 'daemon', 'client']) {
+  for (const room of ['tools', 'protocol', 'config', 'world', 'wal', 'daemon', 'client']) {
     cpSync(join(dirname(MAIN), '..', room), join(copy, 'dist', room), { recursive: true })
   }
   cpSync(join(ROOT, 'package.json'), join(copy, 'package.json'))
