@@ -24,6 +24,7 @@ import { newCommand, path, wholeNumber } from './command-line.ts'
 import { ExitCode } from './exit-codes.ts'
 import { ignoreBrokenPipe, printJson, printLine } from './output.ts'
 import { StopRequest } from './stop-request.ts'
+import { Systemd } from './systemd.ts'
 
 export interface RunOptions {
   readonly config?: string
@@ -119,12 +120,16 @@ async function run(directory: string | undefined, options: RunOptions): Promise<
     hangUp: () => settings.reload(running),
     beforeExit: () => say('stops at once, without draining: the next start recovers'),
   })
+  const systemd = Systemd.of(process.env, say)
+  systemd?.starting()
   // until it listens nothing was promised to anybody: stopping is just leaving
   const node = await stop.during(startNode({ ...settings.node, onLog: log.write }), 'start the node')
   running = node
   announce(node, options.json === true)
+  systemd?.ready(node)
   const reason = await Promise.race([stop.requested, node.closed])
   if (reason === undefined) return
+  void systemd?.stopping() // the process ends later than this small message
   say(`stops at ${reason.text}: answers what is under way, then closes`)
   await node.close()
   await node.closed // it may have failed while it drained

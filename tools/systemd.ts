@@ -1,0 +1,77 @@
+/**
+ * What systemd is told by a node that it runs as Type=notify: ready, what it does, that it is alive, that it stops.
+ *
+ * Messages go through `systemd-notify`, a small process each, one behind the other: Node has no sockets of the kind that
+ * systemd listens on. The watchdog is fed by a timer of the control thread, and only while every channel thread makes
+ * progress: when a thread stands still, systemd hears nothing, and starts the node again.
+ */
+import { execFile } from 'node:child_process'
+import type { TravertineNode } from '../daemon/node.ts'
+
+/** One message may be late, and the next one still comes in time. */
+const FEEDS_PER_WATCHDOG = 3
+/** A message is a few milliseconds' work; systemd that hangs must not collect processes. */
+const TELL_MS_MAX = 5_000
+
+type Watched = Pick<TravertineNode, 'health' | 'readiness'>
+
+export class Systemd {
+  readonly #watchdogMs: number
+  readonly #onError: (text: string) => void
+  #telling: Promise<void> = Promise.resolve()
+  #untold = 0
+  #timer: NodeJS.Timeout | undefined
+
+  private constructor(watchdogMs: number, onError: (text: string) => void) {
+    this.#watchdogMs = watchdogMs
+    this.#onError = onError
+  }
+
+  /** undefined: nobody listens. */
+  static of(environment: NodeJS.ProcessEnv, onError: (text: string) => void): Systemd | undefined {
+    if ((environment['NOTIFY_SOCKET'] ?? '') === '') return undefined
+    const isOurs = environment['WATCHDOG_PID'] === undefined || Number(environment['WATCHDOG_PID']) === process.pid
+    return new Systemd(isOurs ? Number(environment['WATCHDOG_USEC'] ?? 0) / 1_000 : 0, onError)
+  }
+
+  starting(): void {
+    this.#tell('STATUS=initialising: recovers its log')
+  }
+
+  ready(node: Watched): void {
+    this.#tell('READY=1', statusOf(node))
+    if (!(this.#watchdogMs > 0)) return
+    this.#timer = setInterval(() => {
+      if (this.#untold > 0) return // it takes its time: the next one
+      if (node.health().alive) this.#tell('WATCHDOG=1', statusOf(node))
+      else this.#tell(statusOf(node))
+    }, this.#watchdogMs / FEEDS_PER_WATCHDOG)
+    this.#timer.unref()
+  }
+
+  /** From here on draining has its own limit. Resolves when systemd has heard of it, or cannot. */
+  stopping(): Promise<void> {
+    clearInterval(this.#timer)
+    this.#tell('STOPPING=1', 'STATUS=stopping: answers what is under way, then closes')
+    return this.#telling
+  }
+
+  #tell(...words: readonly string[]): void {
+    this.#untold++
+    this.#telling = this.#telling.then(() => notify(words, this.#onError)).then(() => void this.#untold--)
+  }
+}
+
+function notify(words: readonly string[], onError: (text: string) => void): Promise<void> {
+  return new Promise((resolve) => {
+    execFile('systemd-notify', words, { timeout: TELL_MS_MAX }, (error) => {
+      if (error !== null) onError(`systemd could not be told ${words[0]}: ${error.message.trim()}`)
+      resolve()
+    })
+  })
+}
+
+function statusOf(node: Watched): string {
+  const { state, reason } = node.readiness()
+  return `STATUS=${state}: ${reason}`
+}
