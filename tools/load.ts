@@ -15,9 +15,10 @@ import { ExitCode, exitCodeOf, InterruptedError, type StopReason } from './exit-
 import { openInput } from './load-input.ts'
 import { LoadReport } from './load-report.ts'
 import { FORMATS, type Format, Loader } from './loader.ts'
+import { addSecurityOptions, readSecurityOptions, type SecurityOptions } from './security-options.ts'
 import { StopRequest } from './stop-request.ts'
 
-interface Options {
+interface Options extends SecurityOptions {
   readonly address: string
   readonly key?: string
   readonly storage: bigint
@@ -34,7 +35,7 @@ const BATCH_DEFAULT = 1_000
 const BAD_LINES_SAID = 10
 
 export function loadCommand(): Command {
-  return newCommand({
+  const command = newCommand({
     name: 'load',
     summary: 'write the records of a file or of stdin',
     description:
@@ -77,7 +78,7 @@ export function loadCommand(): Command {
     )
     .option('--batch <number>', 'records per session at most', wholeNumber(1, SESSION_ENTRIES_LIMIT), BATCH_DEFAULT)
     .option('--skip-bad', 'leave bad records out, and count them, instead of stopping at the first')
-    .action(load)
+  return addSecurityOptions(command).action(load)
 }
 
 async function load(file: string, options: Options): Promise<void> {
@@ -153,8 +154,9 @@ function checkKey({ key, format }: Options): void {
 }
 
 /** @throws NO_REPLICA_IN_SET before anything is read or sent */
-async function open({ address, level }: Options, onLost: (lost: LostSessions) => void): Promise<Client> {
-  const client = await connect({ address, onLost })
+async function open(options: Options, onLost: (lost: LostSessions) => void): Promise<Client> {
+  const { address, level } = options
+  const client = await connect({ address, onLost, security: readSecurityOptions(options, 'writer') })
   if (level === 'stored' || client.info.replicas > 0) return client
   await client.close()
   throw new TravertineError(

@@ -28,14 +28,14 @@ export function readSecurity(settings: Config['security']): NodeSecurity {
 }
 
 /** @throws CONFIG_INVALID */
-function readSecrets(file: string): SharedSecret[] {
+export function readSecrets(file: string): SharedSecret[] {
   let text: string
   try {
     text = readFileSync(file, 'utf8')
   } catch (cause) {
     throw new TravertineError('CONFIG_INVALID', `Cannot use a secret file: ${asError(cause).message}`, {
       where: { file },
-      hint: 'is the path right, and may the node read it?',
+      hint: 'is the path right, and may this process read it?',
       cause,
     })
   }

@@ -8,6 +8,7 @@ import { askCluster } from './ask-status.ts'
 import { newCommand } from './command-line.ts'
 import { ExitCode } from './exit-codes.ts'
 import { coloursOf, printJson, printLine } from './output.ts'
+import { addSecurityOptions, readSecurityOptions, type SecurityOptions } from './security-options.ts'
 import { type Health, reportStatus, type StatusReport } from './status-report.ts'
 
 const EXIT_CODE_OF: Readonly<Record<Health, ExitCode>> = {
@@ -17,22 +18,28 @@ const EXIT_CODE_OF: Readonly<Record<Health, ExitCode>> = {
 }
 
 export function statusCommand(): Command {
-  return newCommand({
+  const command = newCommand({
     name: 'status',
     summary: 'show how the cluster is',
     description:
       'Asks the given nodes how they are, the master that they name, and its members. Shows roles, term, watermarks and ' +
       'policy, and per node whether it counts for PROPAGATED, how far it is behind, and what is wrong with it.',
-    examples: ['travertine status', 'travertine status 10.0.0.1:7400 10.0.0.2:7400 --json'],
+    examples: [
+      'travertine status',
+      'travertine status 10.0.0.1:7400 10.0.0.2:7400 --json',
+      'travertine status 10.0.0.1:7400 --secret-file /etc/travertine/secret --ca /etc/travertine/ca.crt',
+    ],
     exitCodes: [ExitCode.DEGRADED, ExitCode.NO_MASTER],
-  })
-    .argument('[address...]', `nodes to begin with, host:port; without one ${HOST_DEFAULT}:${PORT_DEFAULT}`)
-    .action(status)
+  }).argument('[address...]', `nodes to begin with, host:port; without one ${HOST_DEFAULT}:${PORT_DEFAULT}`)
+  return addSecurityOptions(command).action(status)
 }
 
-async function status(addresses: readonly string[], options: { readonly json?: boolean }): Promise<void> {
+async function status(
+  addresses: readonly string[],
+  options: SecurityOptions & { readonly json?: boolean },
+): Promise<void> {
   const given = addresses.length > 0 ? addresses : [`${HOST_DEFAULT}:${PORT_DEFAULT}`]
-  const report = reportStatus(await askCluster(given))
+  const report = reportStatus(await askCluster(given, readSecurityOptions(options, 'reader')))
   if (options.json === true) printJson(jsonReport(report))
   else printReport(report)
   process.exitCode = EXIT_CODE_OF[report.health]

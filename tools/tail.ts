@@ -13,9 +13,10 @@ import { newCommand, wholeNumber } from './command-line.ts'
 import { ExitCode, InterruptedError } from './exit-codes.ts'
 import { entryFields } from './frame-text.ts'
 import { coloursOf, errorText, outputRoom, printJson, say } from './output.ts'
+import { addSecurityOptions, readSecurityOptions, type SecurityOptions } from './security-options.ts'
 import { StopRequest } from './stop-request.ts'
 
-interface Options {
+interface Options extends SecurityOptions {
   readonly from: bigint
   readonly follow?: boolean
   readonly storage?: readonly bigint[]
@@ -28,7 +29,7 @@ const LINES_PER_WAIT = 256
 const RECONNECT_MS = 30_000
 
 export function tailCommand(): Command {
-  return newCommand({
+  const command = newCommand({
     name: 'tail',
     summary: 'print committed entries of a running node',
     description:
@@ -51,7 +52,7 @@ export function tailCommand(): Command {
       new Option('--storage <number>', 'only entries of this storage; may be repeated').argParser(moreStorages),
     )
     .option('--limit <number>', 'entries at most', wholeNumber(1, Number.MAX_SAFE_INTEGER))
-    .action(tail)
+  return addSecurityOptions(command).action(tail)
 }
 
 async function tail(address: string, options: Options): Promise<void> {
@@ -84,9 +85,11 @@ async function print(address: string, options: Options, signal: AbortSignal): Pr
   return lines
 }
 
-function subscribeOptions(address: string, { from, follow, storage }: Options, signal: AbortSignal): SubscribeOptions {
+function subscribeOptions(address: string, options: Options, signal: AbortSignal): SubscribeOptions {
+  const { from, follow, storage } = options
   return {
     address,
+    security: readSecurityOptions(options, 'reader'),
     fromEpoch: from,
     follow: follow === true,
     signal,

@@ -31,8 +31,13 @@ export function newReplica(directory: string, clusterId: string, channels = 1): 
 }
 
 /** `travertine run` on free ports; resolves when it listens. */
-export async function runNode(t: Teardown, directory: string, words: readonly string[] = []): Promise<ReadyNode> {
-  const command = start(t, ['run', directory, '--port', '0', '--admin-port', '0', '--json', ...words])
+export async function runNode(
+  t: Teardown,
+  directory: string,
+  words: readonly string[] = [],
+  env: Readonly<Record<string, string>> = {},
+): Promise<ReadyNode> {
+  const command = start(t, ['run', directory, '--port', '0', '--admin-port', '0', '--json', ...words], { env })
   const [line] = await command.has('stdout', /^.+\n/)
   return { command, ...(JSON.parse(line) as Omit<ReadyNode, 'command'>) } // of our own command; its form has a test
 }
