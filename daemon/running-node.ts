@@ -85,6 +85,7 @@ export class RunningNode {
     this.#control = new ControlConnections({
       world: options.world,
       onEvent: (event) => this.#heard(event),
+      onRefused: (error) => this.#alarm('warn', error.code, error.describe()),
       status: () => ({ ...this.status() }),
       secrets: options.secrets,
     })
@@ -198,18 +199,8 @@ export class RunningNode {
         return this.#threads.sendAll(effect)
       case 'openRow':
         return effect.resume.forEach((resume, channel) => {
-          const { row, session, peerSession, version, secret, host } = effect
-          this.#threads.send(channel, {
-            type: 'openRow',
-            row,
-            session,
-            peerSession,
-            version,
-            secret,
-            host,
-            port: effect.ports[channel]!,
-            resume,
-          }) // as many ports as positions: the core has checked
+          const { ports, ...row } = effect
+          this.#threads.send(channel, { ...row, port: ports[channel]!, resume }) // as many ports as positions: the core has checked
         })
       case 'closeRow':
         return this.#threads.sendAll(effect)

@@ -8,6 +8,8 @@
  *
  * A handler is never called inside a call of its connection.
  */
+import type { TravertineError } from './errors.ts'
+
 export interface ConnectionHandler {
   /** A dialled connection is up; what was written before is on its way. */
   opened?(): void
@@ -51,15 +53,24 @@ export interface Listener {
   destroyConnections(): void
 }
 
+export interface ListenPlace {
+  readonly host: string
+  readonly port: number
+  readonly connectionLimit: number
+  readonly addressLimit: number
+}
+
 export interface Network {
   dial(host: string, port: number): Connection
   /**
-   * Each accepted connection gets its handler inside `accept`. At most `connectionLimit` live at once; others are cut.
+   * Each accepted connection gets its handler inside `accept`. At most `connectionLimit` live at once, and `addressLimit`
+   * from one address. Some of those above are handed to `refuse`, to be told why; the others are cut.
    *
    * @throws PORT_IN_USE, CONFIG_INVALID
    */
   listen(
-    at: { readonly host: string; readonly port: number; readonly connectionLimit: number },
+    at: ListenPlace,
     accept: (connection: Connection) => void,
+    refuse: (connection: Connection, error: TravertineError) => void,
   ): Promise<Listener>
 }

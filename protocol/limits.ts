@@ -88,8 +88,14 @@ export const SEGMENT_BYTES_LIMIT = 1 * GIB
 /** Free bytes below which new sessions are refused, per channel and segment: the next segment must fit, twice. */
 export const LOW_WATER_SEGMENTS = 2
 
-/** Log and client connections of one channel thread. */
+/** Connections of the control port, and of each log port. */
 export const CONNECTION_COUNT_LIMIT = 4096
+/** Of these from one address: a quarter, so that one machine that goes wild leaves room for the others. */
+export const ADDRESS_CONNECTION_COUNT_LIMIT = CONNECTION_COUNT_LIMIT / 4
+/** Connections above a limit that are told so at one time; more are cut without a word. */
+export const REFUSED_CONNECTION_COUNT_LIMIT = 256
+/** Between two lines of the log that say so. */
+export const REFUSED_NOTE_MS = 60_000
 /** Of a shared secret: 32 hex digits are 128 bits. Shorter ones can be guessed from one recorded handshake. */
 export const SECRET_CHARS_MIN = 32
 export const HANDSHAKE_MS_MAX = 5_000
@@ -112,6 +118,7 @@ export const TERM_HISTORY_LIMIT = 1_000
 export const THREAD_STALL_MS_MAX = 10_000
 /** Connections of the admin port, and the time one request may take: it is for a scraper and a few people. */
 export const ADMIN_CONNECTION_COUNT_LIMIT = 64
+export const ADMIN_ADDRESS_CONNECTION_COUNT_LIMIT = ADMIN_CONNECTION_COUNT_LIMIT / 2
 export const ADMIN_REQUEST_MS_MAX = 10_000
 /** A configuration file: all settings with long comments take a tenth. */
 export const CONFIG_BYTES_LIMIT = 64 * KIB

@@ -3,9 +3,10 @@
  * says it in one `writeAll`.
  */
 import { connect, createServer, type Server, type Socket } from 'node:net'
-import type { Connection, ConnectionHandler, Listener, Network } from '../protocol/connection.ts'
+import type { Connection, ConnectionHandler, Listener, ListenPlace, Network } from '../protocol/connection.ts'
 import { asError, TravertineError } from '../protocol/errors.ts'
 import { LINGER_MS_MAX } from '../protocol/limits.ts'
+import { ConnectionQuota, peerOf } from './connection-quota.ts'
 
 /** Any stream socket; `openedEvent` is the event that says a dialled one is ready: of TLS, after its handshake. */
 export class NodeConnection implements Connection {
@@ -87,20 +88,39 @@ export class NodeConnection implements Connection {
   }
 }
 
-export const peerOf = (socket: Socket): string => `${socket.remoteAddress ?? '?'}:${socket.remotePort ?? 0}`
-
 export const nodeNetwork: Network = {
   dial: (host, port) => new NodeConnection(connect({ host, port, noDelay: true }), `${host}:${port}`),
-  listen: ({ host, port, connectionLimit }, accept) => {
-    const server = createServer({ noDelay: true }, (socket) => accept(new NodeConnection(socket, peerOf(socket))))
-    server.maxConnections = connectionLimit
-    return listenOn(server, host, port)
+  listen: (at, accept, refuse) => {
+    const quota = new ConnectionQuota(at)
+    const server = createServer({ noDelay: true }, serve(quota, accept, refuse))
+    return listenOn(server, at, quota)
   },
 }
 
-export function listenOn(server: Server, host: string, port: number): Promise<Listener> {
+/** What becomes of a socket that is ready to be talked to. */
+export function serve(
+  quota: ConnectionQuota,
+  accept: Parameters<Network['listen']>[1],
+  refuse: Parameters<Network['listen']>[2],
+): (socket: Socket) => void {
+  return (socket) => {
+    const connection = new NodeConnection(socket, peerOf(socket))
+    const refusal = quota.refusalOf(socket)
+    if (refusal === undefined) accept(connection)
+    else refuse(connection, refusal)
+  }
+}
+
+/** The server's own listeners ask `quota` whether they may serve a socket. */
+export function listenOn(
+  server: Server,
+  { host, port }: Pick<ListenPlace, 'host' | 'port'>,
+  quota: ConnectionQuota,
+): Promise<Listener> {
   const sockets = new Set<Socket>() // TCP's, below TLS too
-  server.on('connection', (socket) => {
+  server.maxConnections = quota.maxConnections
+  server.prependListener('connection', (socket) => {
+    quota.enter(socket)
     sockets.add(socket)
     socket.once('close', () => sockets.delete(socket))
   })

@@ -9,10 +9,11 @@
 import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { connect, createSecureContext, createServer, type SecureContextOptions, type Server } from 'node:tls'
-import type { Connection, Listener, Network } from '../protocol/connection.ts'
+import type { Connection, Listener, ListenPlace, Network } from '../protocol/connection.ts'
 import { asError, TravertineError } from '../protocol/errors.ts'
 import { HANDSHAKE_MS_MAX } from '../protocol/limits.ts'
-import { listenOn, NodeConnection, peerOf } from './node-network.ts'
+import { ConnectionQuota } from './connection-quota.ts'
+import { listenOn, NodeConnection, serve } from './node-network.ts'
 
 /** PEM texts. Plain data: it can be posted to other threads. */
 export interface TlsMaterial {
@@ -106,8 +107,9 @@ export class TlsNetwork implements Network {
   }
 
   async listen(
-    { host, port, connectionLimit }: Parameters<Network['listen']>[0],
+    at: ListenPlace,
     accept: Parameters<Network['listen']>[1],
+    refuse: Parameters<Network['listen']>[2],
   ): Promise<Listener> {
     const isAsked = this.#material.requireClientCertificate === true
     const server = createServer({
@@ -117,11 +119,11 @@ export class TlsNetwork implements Network {
       handshakeTimeout: HANDSHAKE_MS_MAX,
       noDelay: true,
     })
-    server.maxConnections = connectionLimit
-    server.on('secureConnection', (socket) => accept(new NodeConnection(socket, peerOf(socket))))
+    const quota = new ConnectionQuota(at)
+    server.on('secureConnection', serve(quota, accept, refuse))
     server.on('tlsClientError', (_, socket) => socket.destroy()) // strangers and scanners: nothing to say to them
     this.#servers.add(server)
     server.once('close', () => this.#servers.delete(server))
-    return listenOn(server, host, port)
+    return listenOn(server, at, quota)
   }
 }

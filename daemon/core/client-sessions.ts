@@ -41,7 +41,7 @@ export class ClientSessions {
     const version = negotiateVersion(message)
     checkCluster(this.#facts, message.clusterId)
     this.#bySession.set(session, { connection, version, secret })
-    return [{ type: 'registerSession', session, secret, kind: 'client' }]
+    return [{ type: 'registerSession', session, version, secret, kind: 'client' }]
   }
 
   ready(session: bigint): Effect[] {

@@ -62,6 +62,8 @@ export type Effect =
   | {
       readonly type: 'registerSession'
       readonly session: bigint
+      /** Level of the protocol that the session has agreed on. */
+      readonly version: number
       readonly secret: Uint8Array
       readonly kind: SessionKind
     }

@@ -53,7 +53,7 @@ export class ReaderSessions {
     if (this.#options.committed() === undefined) throw notReady()
     if (this.#byConnection.size >= READER_COUNT_LIMIT) throw tooMany()
     this.#byConnection.set(connection, { session, version, secret, told: undefined, inFlight: false })
-    return [{ type: 'registerSession', session, secret, kind: 'reader' }]
+    return [{ type: 'registerSession', session, version, secret, kind: 'reader' }]
   }
 
   ready(session: bigint): Effect[] {

@@ -236,9 +236,9 @@ export class ReplicaCore implements Core {
       this.#following = undefined // it has gone meanwhile
       return effects
     }
-    const { session, secret, masterAddress } = this.#following
+    const { session, version, secret, masterAddress } = this.#following
     this.#masterAddress = masterAddress
-    return [...effects, { type: 'registerSession', session, secret, kind: 'replication' }]
+    return [...effects, { type: 'registerSession', session, version, secret, kind: 'replication' }]
   }
 
   /** The waiting session_begin, if its connection lives and its term is still good beside what was adopted meanwhile. */

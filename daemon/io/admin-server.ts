@@ -9,10 +9,16 @@
  * It has no authentication; whoever reaches the port can read all of it, and can do nothing with it.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
 import type { Listener } from '../../protocol/connection.ts'
-import { asError } from '../../protocol/errors.ts'
-import { ADMIN_CONNECTION_COUNT_LIMIT, ADMIN_REQUEST_MS_MAX } from '../../protocol/limits.ts'
-import { listenOn } from '../../world/node-network.ts'
+import { asError, type TravertineError } from '../../protocol/errors.ts'
+import {
+  ADMIN_ADDRESS_CONNECTION_COUNT_LIMIT,
+  ADMIN_CONNECTION_COUNT_LIMIT,
+  ADMIN_REQUEST_MS_MAX,
+} from '../../protocol/limits.ts'
+import { ConnectionQuota, peerOf } from '../../world/connection-quota.ts'
+import { listenOn, NodeConnection } from '../../world/node-network.ts'
 import { Scraper } from '../metrics/scrape.ts'
 import type { NodeProbe } from '../node-probe.ts'
 
@@ -26,18 +32,24 @@ export class AdminServer {
   readonly #probe: NodeProbe
   readonly #scraper = new Scraper()
   readonly #server: Server
+  readonly #quota = new ConnectionQuota({
+    connectionLimit: ADMIN_CONNECTION_COUNT_LIMIT,
+    addressLimit: ADMIN_ADDRESS_CONNECTION_COUNT_LIMIT,
+  })
   #listener: Listener | undefined
 
   constructor(probe: NodeProbe) {
     this.#probe = probe
-    const options = { requestTimeout: ADMIN_REQUEST_MS_MAX, headersTimeout: ADMIN_REQUEST_MS_MAX }
-    this.#server = createServer(options, (request, response) => void this.#respond(request, response))
-    this.#server.maxConnections = ADMIN_CONNECTION_COUNT_LIMIT
+    this.#server = createServer(HTTP_LIMITS, (request, response) => void this.#respond(request, response))
+    this.#server.on('connection', (socket) => {
+      const refusal = this.#quota.refusalOf(socket)
+      if (refusal !== undefined) refuse(socket, refusal)
+    })
   }
 
   /** Resolves with the port. @throws PORT_IN_USE, CONFIG_INVALID */
   async listen(host: string, port: number): Promise<number> {
-    this.#listener = await listenOn(this.#server, host, port)
+    this.#listener = await listenOn(this.#server, { host, port }, this.#quota)
     return this.#listener.port
   }
 
@@ -47,6 +59,7 @@ export class AdminServer {
   }
 
   async #respond(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    if (this.#quota.refusalOf(request.socket) !== undefined) return // it was answered before it asked
     const answer = await this.#answer(request).catch((thrown: unknown): Answer => text(500, asError(thrown).message))
     response.writeHead(answer.code, { 'content-type': answer.type, 'cache-control': 'no-store' })
     response.end(request.method === 'HEAD' ? undefined : answer.body)
@@ -72,6 +85,21 @@ export class AdminServer {
         return text(404, 'there is /healthz, /readyz, /status.json and /metrics')
     }
   }
+}
+
+/** A request that does not come, or comes byte by byte, keeps a connection for so long. */
+const HTTP_LIMITS = {
+  requestTimeout: ADMIN_REQUEST_MS_MAX,
+  headersTimeout: ADMIN_REQUEST_MS_MAX,
+  connectionsCheckingInterval: ADMIN_REQUEST_MS_MAX / 10,
+}
+
+/** Nobody has asked yet; this answers whatever comes. */
+function refuse(socket: Socket, error: TravertineError): void {
+  const body = `${error.describe()}\n`
+  const head = ['HTTP/1.1 503 Service Unavailable', 'content-type: text/plain; charset=utf-8', 'connection: close']
+  const text = `${[...head, `content-length: ${Buffer.byteLength(body)}`].join('\r\n')}\r\n\r\n${body}`
+  new NodeConnection(socket, peerOf(socket)).end(Buffer.from(text))
 }
 
 const text = (code: number, body: string): Answer => ({ code, type: 'text/plain; charset=utf-8', body: `${body}\n` })

@@ -6,7 +6,13 @@ import type { SharedSecret } from '../../protocol/authentication.ts'
 import type { Connection, Listener } from '../../protocol/connection.ts'
 import { encodeMessage, type Message, MessageReader } from '../../protocol/control-message.ts'
 import { TravertineError, toWireError } from '../../protocol/errors.ts'
-import { CONNECTION_COUNT_LIMIT, HANDSHAKE_MS_MAX, UNREAD_BYTES_LIMIT } from '../../protocol/limits.ts'
+import {
+  ADDRESS_CONNECTION_COUNT_LIMIT,
+  CONNECTION_COUNT_LIMIT,
+  HANDSHAKE_MS_MAX,
+  REFUSED_NOTE_MS,
+  UNREAD_BYTES_LIMIT,
+} from '../../protocol/limits.ts'
 import { SECRET_BYTES } from '../../protocol/message-field.ts'
 import type { World } from '../../protocol/world.ts'
 import type { ConnectionId, Event } from '../core/events.ts'
@@ -15,6 +21,8 @@ import { AcceptGate, DialGate, type Passage } from './auth-gate.ts'
 export interface ControlOptions {
   readonly world: World
   readonly onEvent: (event: Event) => void
+  /** A connection came above a limit, and was told so. Called once a minute at most. */
+  readonly onRefused: (error: TravertineError) => void
   /** Answers a status request; the core has no part in it. */
   readonly status: () => Readonly<Record<string, unknown>>
   /** Asked for on each new connection, so that they can change; none: everybody may connect. */
@@ -31,6 +39,8 @@ export class ControlConnections {
   #listener: Listener | undefined
   #nextId = 1
   #stopped = false
+  /** Until then nobody is told of connections that were refused. */
+  #quietUntil = 0
 
   constructor(options: ControlOptions) {
     this.#world = options.world
@@ -43,8 +53,11 @@ export class ControlConnections {
 
   /** Resolves with the port. @throws PORT_IN_USE, CONFIG_INVALID */
   async listen(host: string, port: number): Promise<number> {
-    const at = { host, port, connectionLimit: CONNECTION_COUNT_LIMIT }
-    this.#listener = await this.#world.network.listen(at, (connection) => this.#add(connection, undefined))
+    this.#listener = await this.#world.network.listen(
+      { host, port, connectionLimit: CONNECTION_COUNT_LIMIT, addressLimit: ADDRESS_CONNECTION_COUNT_LIMIT },
+      (connection) => this.#add(connection, undefined),
+      (connection, error) => this.#refuse(connection, error),
+    )
     if (this.#stopped) this.#listener.close()
     return this.#listener.port
   }
@@ -114,6 +127,14 @@ export class ControlConnections {
     this.#stopped = true
     this.#listener?.close()
     for (const id of [...this.#connections.keys()]) this.close(id)
+  }
+
+  #refuse(connection: Connection, error: TravertineError): void {
+    connection.end(encodeMessage({ type: 'error', error: toWireError(error) }))
+    const now = this.#world.clock.now()
+    if (now < this.#quietUntil) return
+    this.#quietUntil = now + REFUSED_NOTE_MS
+    this.#options.onRefused(error)
   }
 
   #add(connection: Connection, row: number | undefined, reader = new MessageReader({ peer: connection.peer })): void {

@@ -5,7 +5,7 @@
 import type { Connection, Listener } from '../../protocol/connection.ts'
 import { encodeMessage, type Message, MessageReader } from '../../protocol/control-message.ts'
 import { TravertineError, toWireError } from '../../protocol/errors.ts'
-import { CONNECTION_COUNT_LIMIT, HANDSHAKE_MS_MAX } from '../../protocol/limits.ts'
+import { ADDRESS_CONNECTION_COUNT_LIMIT, CONNECTION_COUNT_LIMIT, HANDSHAKE_MS_MAX } from '../../protocol/limits.ts'
 import type { World } from '../../protocol/world.ts'
 
 /** Takes over opened connections, and answers with log_open_ok or log_read_ok. @throws TravertineError to refuse */
@@ -30,8 +30,11 @@ export class LogListener {
 
   /** Resolves with the port. @throws PORT_IN_USE */
   async listen(host: string, port: number): Promise<number> {
-    const at = { host, port, connectionLimit: CONNECTION_COUNT_LIMIT }
-    this.#listener = await this.#world.network.listen(at, (connection) => this.#accept(connection))
+    this.#listener = await this.#world.network.listen(
+      { host, port, connectionLimit: CONNECTION_COUNT_LIMIT, addressLimit: ADDRESS_CONNECTION_COUNT_LIMIT },
+      (connection) => this.#accept(connection),
+      (connection, error) => this.#refuse(connection, error),
+    )
     if (this.#stopped) this.#listener.close()
     return this.#listener.port
   }

@@ -3,14 +3,19 @@ import { timingSafeEqual } from 'node:crypto'
 import { TravertineError } from '../../protocol/errors.ts'
 import type { SessionKind } from '../core/events.ts'
 
-interface Registered {
+interface Session {
+  readonly session: bigint
+  /** Level of the protocol that it has agreed on. */
+  readonly version: number
   readonly secret: Uint8Array
   readonly kind: SessionKind
-  readonly closers: Set<() => void>
 }
+
+type Registered = Session & { readonly closers: Set<() => void> }
 
 /** What the first message of every log connection names. */
 interface Opening {
+  readonly version: number
   readonly session: bigint
   readonly secret: Uint8Array
   readonly channel: number
@@ -19,8 +24,8 @@ interface Opening {
 export class SessionRegistry {
   readonly #sessions = new Map<bigint, Registered>()
 
-  register(session: bigint, secret: Uint8Array, kind: SessionKind): void {
-    this.#sessions.set(session, { secret, kind, closers: new Set() })
+  register({ session, version, secret, kind }: Session): void {
+    this.#sessions.set(session, { session, version, secret, kind, closers: new Set() })
   }
 
   /** Ends the session: its connections are closed, its secret is worth nothing any more. */
@@ -38,7 +43,7 @@ export class SessionRegistry {
    * Checks the first message of a log connection. `close` is called when the session ends.
    *
    * @returns a function that takes the connection off the session again
-   * @throws SECRET_INVALID for an unknown session and for a wrong secret alike, CHANNEL_UNKNOWN
+   * @throws SECRET_INVALID for an unknown session and for a wrong secret alike, PROTOCOL_VERSION_UNSUPPORTED, CHANNEL_UNKNOWN
    */
   admit(open: Opening, expected: { kind: SessionKind; channel: number }, close: () => void): () => void {
     const found = this.#sessions.get(open.session)
@@ -50,6 +55,12 @@ export class SessionRegistry {
         {
           hint: 'a session ends with its control connection; begin a new one',
         },
+      )
+    }
+    if (open.version !== found.version) {
+      throw new TravertineError(
+        'PROTOCOL_VERSION_UNSUPPORTED',
+        `Cannot open a log connection: found version ${open.version}, expected ${found.version}, on which its session has agreed`,
       )
     }
     if (open.channel !== expected.channel) {

@@ -90,7 +90,7 @@ export class ChannelActor {
   handle(message: ToChannel): void {
     switch (message.type) {
       case 'registerSession':
-        this.#channel.registry.register(message.session, message.secret, message.kind)
+        this.#channel.registry.register(message)
         return this.#doors.say({ type: 'sessionReady', session: message.session })
       case 'forgetSession':
         return this.#channel.registry.forget(message.session)

@@ -69,6 +69,7 @@ export type ToChannel =
   | {
       readonly type: 'registerSession'
       readonly session: bigint
+      readonly version: number
       readonly secret: Uint8Array
       readonly kind: SessionKind
     }

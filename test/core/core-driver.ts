@@ -182,7 +182,7 @@ function describeEffect(effect: Effect): string {
     case 'dial':
       return `dial row ${effect.row} at ${effect.address}`
     case 'registerSession':
-      return `registerSession ${effect.session} ${effect.kind} secret=${effect.secret[0]}`
+      return `registerSession ${effect.session} ${effect.kind} version=${effect.version} secret=${effect.secret[0]}`
     case 'forgetSession':
       return `forgetSession ${effect.session}`
     case 'openRow':

@@ -123,6 +123,7 @@ t.test('log_open: who may not open a log connection, and why', async (t) => {
   const attempts: readonly (readonly [string, string, Buffer])[] = [
     ['a wrong secret', 'SECRET_INVALID', encodeMessage({ ...client.logOpen(0), secret: wrongSecret })],
     ['an unknown session', 'SECRET_INVALID', encodeMessage({ ...client.logOpen(0), session: 4711n })],
+    ['another version', 'PROTOCOL_VERSION_UNSUPPORTED', encodeMessage({ ...client.logOpen(0), version: 2 })],
     ['a wrong channel', 'CHANNEL_UNKNOWN', encodeMessage(client.logOpen(1))],
     ['a channel that does not exist', 'CHANNEL_UNKNOWN', encodeMessage(client.logOpen(7))],
     ['another message', 'MESSAGE_UNEXPECTED', encodeMessage(HELLO)],

@@ -95,7 +95,7 @@ export class ChannelHarness {
       onDrained: () => undefined,
       onPoison: (error) => this.poisons.push(error),
     })
-    this.channel.registry.register(1n, SECRET, 'client')
+    this.channel.registry.register({ session: 1n, version: 1, secret: SECRET, kind: 'client' })
     t.teardown(() => {
       this.channel.stop()
       segments.close()

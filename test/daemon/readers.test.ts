@@ -172,12 +172,17 @@ t.test('REP-70 REP-74: bad readers get their code, and disturb nobody', async (t
       await refusalOf(port, { ...reader.logRead(0), session: 4711n }),
       await refusalOf(port, { ...reader.logRead(0), session: client.hello.session, secret: client.hello.secret }),
       await refusalOf(port, append),
+      await refusalOf(port, { ...reader.logRead(0), version: 2 }),
       await refusalOf(port, reader.logRead(1)),
       await refusalOf(port, reader.logRead(0), link.frame([put('from a reader')])),
       await refusalOf(cluster.node(name).port, reader.logRead(0)),
     ]
     const forged = ['SECRET_INVALID', 'SECRET_INVALID', 'SECRET_INVALID', 'SECRET_INVALID']
-    t.same(answers, [...forged, 'CHANNEL_UNKNOWN', 'MESSAGE_UNEXPECTED', 'MESSAGE_UNEXPECTED'], name)
+    t.same(
+      answers,
+      [...forged, 'PROTOCOL_VERSION_UNSUPPORTED', 'CHANNEL_UNKNOWN', 'MESSAGE_UNEXPECTED', 'MESSAGE_UNEXPECTED'],
+      name,
+    )
     t.equal(good.connection.closed || reader.control.closed, false, 'the session itself lives')
 
     good.say(link.frame([put('from a reader')]))

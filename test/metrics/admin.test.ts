@@ -6,7 +6,7 @@ import { AdminServer } from '../../daemon/io/admin-server.ts'
 import { METRICS } from '../../daemon/metrics/metric-table.ts'
 import { STAGES } from '../../daemon/metrics/stat-slots.ts'
 import { NodeProbe } from '../../daemon/node-probe.ts'
-import { THREAD_STALL_MS_MAX } from '../../protocol/limits.ts'
+import { ADMIN_ADDRESS_CONNECTION_COUNT_LIMIT, THREAD_STALL_MS_MAX } from '../../protocol/limits.ts'
 import { nodeClock } from '../../world/node-clock.ts'
 import { Cluster, type Teardown } from '../daemon/cluster.ts'
 import { until, writeMany } from '../daemon/raw-client.ts'
@@ -58,6 +58,26 @@ t.test('only what is there, only to read, and nothing hangs', async (t) => {
   socket.resume()
   await once(socket, 'close')
   t.equal((await get(port, '/healthz')).code, 200)
+})
+
+t.test('REP-44: a port with too many connections from one address says so, and takes others', async (t) => {
+  const port = await adminOf(t, new NodeProbe(1, nodeClock))
+  const open = async (localAddress: string) => {
+    const socket = connect({ port, host: '127.0.0.1', localAddress })
+    t.teardown(() => socket.destroy())
+    await once(socket, 'connect')
+    return socket
+  }
+  const first = await open('127.0.0.1')
+  for (let i = 1; i < ADMIN_ADDRESS_CONNECTION_COUNT_LIMIT; i++) await open('127.0.0.1')
+  const refused = await get(port, '/healthz')
+  t.match(refused, { code: 503, body: /^CONNECTION_LIMIT: .*found 32 of them from 127\.0\.0\.1/ })
+  const other = await open('127.0.0.2')
+  other.write('GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n')
+  t.match(String((await once(other, 'data'))[0]), /^HTTP\/1.1 200 /)
+  first.destroy()
+  await until('there is room again', () => first.closed)
+  for (let code = 503; code !== 200; ) ({ code } = await get(port, '/healthz'))
 })
 
 t.test('a channel thread that is stuck: not alive, not ready, by name', async (t) => {

@@ -19,10 +19,12 @@ type Teardown = { teardown(act: () => unknown): unknown }
 
 /** Answers what it hears. */
 async function listen(t: Teardown, network: TlsNetwork): Promise<Listener> {
-  const listener = await network.listen({ host: '127.0.0.1', port: 0, connectionLimit: 10 }, (connection) => {
+  const at = { host: '127.0.0.1', port: 0, connectionLimit: 10, addressLimit: 10 }
+  const accept = (connection: Connection): void => {
     t.teardown(() => connection.destroy())
     connection.handle({ data: (chunk) => connection.write(chunk), closed: () => undefined })
-  })
+  }
+  const listener = await network.listen(at, accept, (connection) => connection.destroy())
   t.teardown(() => listener.close())
   return listener
 }
