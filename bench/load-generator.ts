@@ -31,7 +31,8 @@ async function generate({ address, workload: name, channels: count, ...bounds }:
   if (workload === undefined) throw new Error(`Cannot generate load: found workload "${name}", expected a known one`)
   const client = await connect({ address })
   const channels: Channel[] = []
-  for (let channel = 0; channel < count; channel++) channels.push(await client.openChannel({ channel }))
+  for (let channel = 0; channel < count; channel++)
+    channels.push(await client.openChannel({ channel, level: 'propagated' }))
   const meter = new Meter(bounds, sessionBytes(workload), (phase) => tellParent({ phase } satisfies LoadMessage))
   const pool = makePool()
   const writers: Promise<void>[] = []

@@ -13,7 +13,7 @@ import { nodeWorld } from '../world/node-world.ts'
 import { Channel } from './channel.ts'
 import { ClientError, expiredBeforeSending } from './client-error.ts'
 import { type ClientInfo, infoOf } from './client-info.ts'
-import type { Commit } from './commit.ts'
+import type { Commit, Level } from './commit.ts'
 import type { Entry } from './entry-checks.ts'
 import { type FoundMaster, findMaster } from './find-master.ts'
 import { MasterLink, type MasterLinkHandler } from './master-link.ts'
@@ -117,11 +117,13 @@ export class Client<Value = Uint8Array> {
   async openChannel(options: OpenChannelOptions = {}): Promise<Channel<Value>> {
     const { world, deadlineMs } = this.#options
     const limits = callLimits(options, deadlineMs, world.clock)
+    const { level = 'stored' } = options
+    checkLevel(level)
     this.#refuseUnlessOpen('open a channel')
     const { channels } = this.#link.last.hello
     const id = options.channel ?? this.#leastUsed()
     if (!Number.isInteger(id) || id < 0 || id >= channels) throw unknownChannel(id, channels)
-    const producer = await this.#openProducer(id, limits)
+    const producer = await this.#openProducer(id, level, limits)
     return new Channel<Value>({ id, producer, encodeValue: this.#encodeValue, deadlineMsDefault: deadlineMs })
   }
 
@@ -157,13 +159,13 @@ export class Client<Value = Uint8Array> {
     this.#state = 'closed'
   }
 
-  async #openProducer(channel: number, limits: CallLimits): Promise<Producer> {
+  async #openProducer(channel: number, level: Level, limits: CallLimits): Promise<Producer> {
     const { world, reconnect, onLost } = this.#options
     const { clusterId } = this.info
     const onEnded = (ended: Producer): void => {
       if (this.#producers.delete(ended)) this.#uses[channel]! -= 1
     }
-    const of = { channel: channelId(channel), clusterId }
+    const of = { channel: channelId(channel), clusterId, level }
     const producer = new Producer({ world, ...of, reconnect, onLost, onEnded })
     this.#producers.add(producer)
     this.#uses[channel]! += 1

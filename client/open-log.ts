@@ -5,6 +5,7 @@ import type { Message } from '../protocol/control-message.ts'
 import { type ChannelId, type ProducerId, sameTerm } from '../protocol/ids.ts'
 import type { World } from '../protocol/world.ts'
 import { ClientError } from './client-error.ts'
+import type { Level } from './commit.ts'
 import type { FoundMaster } from './find-master.ts'
 import { type OpenedConnection, shakeHands } from './handshake.ts'
 import { asTerm, termText } from './term.ts'
@@ -18,6 +19,8 @@ export interface ProducerClaim {
   readonly answered: number
   /** What the last answer to such a claim has given to hand back; 0: there was none. */
   readonly since: bigint
+  /** What its writers mostly wait for. */
+  readonly level: Level
 }
 
 export interface OpenedLog extends OpenedConnection {

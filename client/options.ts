@@ -34,6 +34,12 @@ export interface WriteOptions extends CallOptions {
 export interface OpenChannelOptions extends CallOptions {
   /** 0 to `info.channels - 1`; without it the client takes one that it uses least. */
   readonly channel?: number | undefined
+  /**
+   * What the writers of this channel mostly wait for. `stored` unless given: each answer comes as soon as it is true.
+   * `propagated`: STORED comes together with PROPAGATED, or at most 10 ms late. Both are told in either case; the node and
+   * the application have half as many messages to handle.
+   */
+  readonly level?: Level | undefined
 }
 
 /** `bytes`: values are Uint8Array. `msgpack`: values are anything that msgpack can hold, encoded by the client. */

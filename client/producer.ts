@@ -19,6 +19,7 @@ import { CLIENT_EARLY_FLUSH_BYTES, CLIENT_UNANSWERED_BYTES_LIMIT, CLIENT_WINDOW_
 import type { World } from '../protocol/world.ts'
 import { AbortWatch } from './abort-watch.ts'
 import { asClientError, ClientError, type Failure } from './client-error.ts'
+import type { Level } from './commit.ts'
 import { DeadlineSweep } from './deadline-sweep.ts'
 import { CLOSED, connectionLost, sentBefore } from './failures.ts'
 import { FrameBuffer, type FrameDraft } from './frame-buffer.ts'
@@ -35,6 +36,7 @@ export interface ProducerOptions {
   readonly world: World
   readonly clusterId: ClusterId
   readonly channel: ChannelId
+  readonly level: Level
   readonly reconnect: boolean
   readonly onLost: (lost: LostSessions) => void
   readonly onEnded: (producer: Producer) => void
@@ -220,7 +222,7 @@ export class Producer implements LogLinkHandler {
   // what the log link tells
 
   claim(): ProducerClaim {
-    return { producer: this.#id, ...this.#inFlight.claim(), since: this.#since }
+    return { producer: this.#id, ...this.#inFlight.claim(), since: this.#since, level: this.#options.level }
   }
 
   opened(known: KnownOfProducer, since: bigint): void {

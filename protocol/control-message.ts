@@ -12,7 +12,7 @@ import { type FieldKind, isMap, matches, normalise } from './message-field.ts'
 
 /** Levels of this protocol that this program speaks. Neighbours N and N-1 work together. */
 export const PROTOCOL_VERSION_MIN = 1
-export const PROTOCOL_VERSION_MAX = 1
+export const PROTOCOL_VERSION_MAX = 2
 
 export interface WireTerm {
   readonly number: bigint
@@ -114,6 +114,8 @@ export interface Messages {
     answered: number
     /** `since` of the last log_open_ok of this producer; 0: it has never had one. */
     since: bigint
+    /** What the writers behind it mostly wait for (level 2). `propagated`: STORED may be held back for a moment. */
+    level: 'stored' | 'propagated'
   }
   log_open_ok: {
     /** Where the first frame must stand (replication). */
@@ -214,6 +216,7 @@ export const MESSAGE_FIELDS: { readonly [T in MessageType]: Readonly<Record<keyo
       sent: 'u53',
       answered: 'u53',
       since: 'u64',
+      level: 'level?',
     },
     log_open_ok: {
       position: 'u53',

@@ -12,9 +12,11 @@
  * Where the frame has no FLAG_EXPLICIT_VERSIONS, major and minor are zero in the body, and derived on reading:
  * major = epoch of the frame, minor = firstMinor of the frame + index of the entry.
  */
+
 import { assertNever } from './assert.ts'
 import { type ErrorPlace, TravertineError } from './errors.ts'
 import { SESSION_ENTRIES_LIMIT } from './limits.ts'
+import { readU32 } from './unsigned.ts'
 
 export const EntryCode = { PUT: 1, REMOVE: 5, TRUNCATE_STORAGE: 7, ADD_STORAGE: 8, REMOVE_STORAGE: 9 } as const
 
@@ -91,7 +93,7 @@ export function walkBody(
     } else if (!allZero16(buffer, versionAt)) {
       throw malformed(at - from, 'found a write version, expected zero without the explicit-versions flag', where)
     }
-    const end = buffer[at] === EntryCode.PUT ? versionAt + 16 + buffer.readUInt32LE(at + 5) : versionAt + 16
+    const end = buffer[at] === EntryCode.PUT ? versionAt + 16 + readU32(buffer, at + 5) : versionAt + 16
     if (end > to) throw malformed(at - from, 'the value ends beyond the body', where)
     at = end
     entryCount++
@@ -107,10 +109,10 @@ function versionOffset(buffer: Buffer, at: number, to: number, from: number, whe
   switch (buffer[at]) {
     case EntryCode.PUT:
       if (at + 17 > to) throw malformed(at - from, 'the entry header is cut off', where)
-      return at + 17 + buffer.readUInt32LE(at + 1)
+      return at + 17 + readU32(buffer, at + 1)
     case EntryCode.REMOVE:
       if (at + 13 > to) throw malformed(at - from, 'the entry header is cut off', where)
-      return at + 13 + buffer.readUInt32LE(at + 1)
+      return at + 13 + readU32(buffer, at + 1)
     case EntryCode.TRUNCATE_STORAGE:
     case EntryCode.ADD_STORAGE:
     case EntryCode.REMOVE_STORAGE:
@@ -121,10 +123,7 @@ function versionOffset(buffer: Buffer, at: number, to: number, from: number, whe
 }
 
 function allZero16(buffer: Buffer, at: number): boolean {
-  return (
-    (buffer.readInt32LE(at) | buffer.readInt32LE(at + 4) | buffer.readInt32LE(at + 8) | buffer.readInt32LE(at + 12)) ===
-    0
-  )
+  return (readU32(buffer, at) | readU32(buffer, at + 4) | readU32(buffer, at + 8) | readU32(buffer, at + 12)) === 0
 }
 
 function malformed(offset: number, what: string, where: ErrorPlace): TravertineError {

@@ -7,8 +7,10 @@
  *
  * An error is final: what follows a frame that was refused has lost its place, so every later `push` throws it again.
  */
+
 import { asError, type ErrorPlace, TravertineError } from './errors.ts'
 import { bodyCrcMatches, checkHeader, FRAME_HEADER_BYTES, HeaderOffset, headerError } from './frame.ts'
+import { readU32 } from './unsigned.ts'
 
 /** `buffer[at .. at + bytes)` is one whole frame with good CRCs. */
 export type FrameSink = (buffer: Buffer, at: number, bytes: number) => void
@@ -95,7 +97,7 @@ export class FrameReader {
   #frameBytes(buffer: Buffer, at: number): number {
     const fault = checkHeader(buffer, at, this.#seed)
     if (fault !== undefined) throw headerError(fault, buffer, at, { ...this.#where, offset: this.#offset })
-    return FRAME_HEADER_BYTES + buffer.readUInt32LE(at + HeaderOffset.bodyLength)
+    return FRAME_HEADER_BYTES + readU32(buffer, at + HeaderOffset.bodyLength)
   }
 
   #emit(buffer: Buffer, at: number, bytes: number, sink: FrameSink): void {

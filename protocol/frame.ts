@@ -31,6 +31,7 @@ import { crc32Of } from './crc32.ts'
 import { type ErrorPlace, TravertineError } from './errors.ts'
 import type { ChannelId, ClusterId } from './ids.ts'
 import { SESSION_BYTES_LIMIT } from './limits.ts'
+import { readU32, writeU32 } from './unsigned.ts'
 
 export const FRAME_HEADER_BYTES = 72
 export const FRAME_VERSION = 1
@@ -101,13 +102,13 @@ export function headerSeed(cluster: ClusterId, channel: ChannelId): number {
 }
 
 export function readU64Number(buffer: Buffer, offset: number): number {
-  return buffer.readUInt32LE(offset) + buffer.readUInt32LE(offset + 4) * TWO_32
+  return readU32(buffer, offset) + readU32(buffer, offset + 4) * TWO_32
 }
 
 /** Writes a safe integer as u64 without making a bigint: this runs once per session on the hot path. */
 export function writeU64Number(buffer: Buffer, offset: number, value: number): void {
-  buffer.writeUInt32LE(value >>> 0, offset)
-  buffer.writeUInt32LE((value / TWO_32) >>> 0, offset + 4)
+  writeU32(buffer, offset, value >>> 0)
+  writeU32(buffer, offset + 4, (value / TWO_32) >>> 0)
 }
 
 /** Halves of one u64: a view of one's own turns a bigint into bytes twice as fast as the methods of Buffer. */
@@ -187,11 +188,11 @@ export type HeaderFault = 'crc' | 'version' | 'kind' | 'flags' | 'length' | 'emp
 
 /** Checks the 72 bytes at `at` (all present). Returns undefined when the header is good. Allocates nothing. */
 export function checkHeader(buffer: Buffer, at: number, seed: number): HeaderFault | undefined {
-  if (buffer.readUInt32LE(at) !== headerCrcOf(buffer, at, seed)) return 'crc'
+  if (readU32(buffer, at) !== headerCrcOf(buffer, at, seed)) return 'crc'
   if (buffer[at + HeaderOffset.version] !== FRAME_VERSION) return 'version'
   if (!FRAME_KINDS_READ.has(buffer[at + HeaderOffset.kind] as number)) return 'kind' // in range: 72 bytes are present
   if ((buffer.readUInt16LE(at + HeaderOffset.flags) & ~FLAGS_KNOWN) !== 0) return 'flags'
-  const bodyLength = buffer.readUInt32LE(at + HeaderOffset.bodyLength)
+  const bodyLength = readU32(buffer, at + HeaderOffset.bodyLength)
   if (bodyLength > SESSION_BYTES_LIMIT) return 'length'
   return bodyLength === 0 ? 'empty' : undefined
 }
@@ -242,5 +243,5 @@ export function headerError(fault: HeaderFault, buffer: Buffer, at: number, wher
 
 export function bodyCrcMatches(frame: Buffer, at: number, bodyLength: number): boolean {
   const from = at + FRAME_HEADER_BYTES
-  return crc32Of(frame, from, from + bodyLength) === frame.readUInt32LE(at + HeaderOffset.bodyCrc)
+  return crc32Of(frame, from, from + bodyLength) === readU32(frame, at + HeaderOffset.bodyCrc)
 }

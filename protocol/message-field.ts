@@ -26,6 +26,7 @@ export type FieldKind =
   | 'history'
   | 'error'
   | 'map'
+  | 'level?'
 
 const TERM_FIELDS = { number: 'u64', nodeId: 'uuid', tag: 'u32' } as const
 const HISTORY_ENTRY_FIELDS = { ...TERM_FIELDS, firstEpoch: 'u64', baseEpoch: 'u64', starts: 'u53[]' } as const
@@ -59,6 +60,8 @@ function normal(value: unknown, kind: FieldKind): unknown {
     case 'history':
       if (Array.isArray(value)) for (const entry of value) if (isMap(entry)) normalise(entry, HISTORY_ENTRY_FIELDS)
       return value
+    case 'level?':
+      return value === undefined ? 'stored' : value // a peer of level 1 leaves it out
     default:
       return value
   }
@@ -100,6 +103,8 @@ export function matches(value: unknown, kind: FieldKind): boolean {
       return isWireError(value)
     case 'map':
       return isMap(value)
+    case 'level?':
+      return value === 'stored' || value === 'propagated'
     default:
       return assertNever(kind)
   }

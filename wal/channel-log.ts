@@ -8,6 +8,7 @@
  * Contract (STYLE A.3): sending and writing start together; nobody is *answered* before what the answer promises is
  * durable: answers come out of `answer` only, which the board calls with published watermarks.
  */
+
 import { assert } from '../protocol/assert.ts'
 import { type ConfigRecord, encodeConfig } from '../protocol/cluster-config.ts'
 import { walkBody } from '../protocol/entry.ts'
@@ -25,6 +26,7 @@ import {
 import type { Term } from '../protocol/ids.ts'
 import { FLUSH_BYTES_LIMIT } from '../protocol/limits.ts'
 import { encodeMark, encodeSeal } from '../protocol/seal.ts'
+import { readU32, writeU32 } from '../protocol/unsigned.ts'
 import { type Board, NONE } from './board.ts'
 import { Acknowledge, ChannelState, Flush, Recompute, rowDown } from './board-machine.ts'
 import type { ChannelWriter } from './channel-writer.ts'
@@ -144,7 +146,7 @@ export class ChannelLog implements LogPort {
     }
     const explicit = (frame.readUInt16LE(at + HeaderOffset.flags) & FLAG_EXPLICIT_VERSIONS) !== 0
     const summary = walkBody(frame, at + FRAME_HEADER_BYTES, at + bytes, explicit, where)
-    const claimed = frame.readUInt32LE(at + HeaderOffset.entryCount)
+    const claimed = readU32(frame, at + HeaderOffset.entryCount)
     if (claimed !== summary.entryCount) {
       throw new TravertineError(
         'ENTRY_MALFORMED',
@@ -241,7 +243,7 @@ export class ChannelLog implements LogPort {
         this.#rejectVersion(session, layer)
         continue
       }
-      const entryCount = session.frame.readUInt32LE(session.at + HeaderOffset.entryCount)
+      const entryCount = readU32(session.frame, session.at + HeaderOffset.entryCount)
       stamp.apply(session.frame, session.at, position, entryCount === 0 ? 0 : this.#minorCounter)
       this.#minorCounter += entryCount
       if (session.record !== undefined) writer.noteConfig({ position, config: session.record.config })
@@ -366,12 +368,12 @@ class Stamp {
   }
 
   apply(frame: Buffer, at: number, position: number, minorCounter: number): void {
-    frame.writeUInt32LE(this.#termTag, at + HeaderOffset.termTag)
+    writeU32(frame, at + HeaderOffset.termTag, this.#termTag)
     writeU64Number(frame, at + HeaderOffset.position, position)
     writeU64Number(frame, at + HeaderOffset.epoch, this.#epoch)
     writeU64Number(frame, at + HeaderOffset.term, this.#term)
-    frame.writeUInt32LE(minorCounter, at + HeaderOffset.firstMinor)
-    frame.writeUInt32LE(this.#minorHigh, at + HeaderOffset.firstMinor + 4)
-    frame.writeUInt32LE(headerCrcOf(frame, at, this.#seed), at + HeaderOffset.headerCrc)
+    writeU32(frame, at + HeaderOffset.firstMinor, minorCounter)
+    writeU32(frame, at + HeaderOffset.firstMinor + 4, this.#minorHigh)
+    writeU32(frame, at + HeaderOffset.headerCrc, headerCrcOf(frame, at, this.#seed))
   }
 }

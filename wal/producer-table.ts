@@ -11,8 +11,10 @@
  *
  * Pure. `note` is on the commit path: no lookup and no allocation for the next session of a producer that is at hand.
  */
+
 import { HeaderOffset, readU64Number } from '../protocol/frame.ts'
 import { PRODUCER_COUNT_LIMIT, PRODUCER_RANGE_COUNT_LIMIT } from '../protocol/limits.ts'
+import { readU32 } from '../protocol/unsigned.ts'
 
 export interface ProducerLimits {
   readonly producers: number
@@ -142,8 +144,8 @@ export class ProducerTable<E extends ProducerEntry = ProducerEntry> {
 
   /** Frames of one producer mostly come in runs: then it is the newest one, found by one comparison. */
   #entryOf(buffer: Buffer, at: number): E | undefined {
-    const low = buffer.readUInt32LE(at + HeaderOffset.producerId)
-    const high = buffer.readUInt32LE(at + HeaderOffset.producerId + 4)
+    const low = readU32(buffer, at + HeaderOffset.producerId)
+    const high = readU32(buffer, at + HeaderOffset.producerId + 4)
     const newest = this.#newest
     if (newest?.idLow === low && newest.idHigh === high) return newest as E // every listed entry was made by `make`
     if (low === 0 && high === 0) return undefined // written by no producer

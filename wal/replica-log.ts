@@ -5,10 +5,12 @@
  * history gives for that place. Anything else ends the replication session; it never crashes the node, and it never
  * cuts the log: only adopting a new history does that (adopt-history.ts).
  */
+
 import { type ConfigRecord, decodeConfig } from '../protocol/cluster-config.ts'
 import { type ErrorPlace, TravertineError } from '../protocol/errors.ts'
 import { decodeHeader, FRAME_HEADER_BYTES, FrameKind, HeaderOffset, readU64Number } from '../protocol/frame.ts'
 import { decodeSeal } from '../protocol/seal.ts'
+import { readU32 } from '../protocol/unsigned.ts'
 import type { ChannelWriter } from './channel-writer.ts'
 import { isForgotten, mastershipAt, type TermHistory } from './term-history.ts'
 import type { FoundSeal } from './whole-epoch.ts'
@@ -80,7 +82,7 @@ export class ReplicaLog {
     else if (kind === FrameKind.ENTRIES) {
       writer.producers.fold(buffer, at)
       this.counts.sessions++
-      this.counts.entries += buffer.readUInt32LE(at + HeaderOffset.entryCount)
+      this.counts.entries += readU32(buffer, at + HeaderOffset.entryCount)
     }
     this.counts.frames++
     writer.appendSlice(buffer, at, bytes)
@@ -126,7 +128,7 @@ export class ReplicaLog {
       this.#ownedTo = next?.starts[channel] ?? Number.POSITIVE_INFINITY
     }
     const term = readU64Number(buffer, at + HeaderOffset.term)
-    if (term === this.#ownerTerm && buffer.readUInt32LE(at + HeaderOffset.termTag) === this.#ownerTag) return
+    if (term === this.#ownerTerm && readU32(buffer, at + HeaderOffset.termTag) === this.#ownerTag) return
     if (this.#ownerTerm === 0 && isForgotten(history, term)) return
     throw new TravertineError(
       'TERM_STALE',

@@ -2,14 +2,17 @@
  * One client's log connection on the master: frames in, replies out.
  *
  * Errors of the stream (CRC, body, sequence) end this connection with an ERROR reply and touch nobody else; what was
- * accepted before stays accepted. Replies wait until the channel says `sendReplies`, and then leave in one write.
+ * accepted before stays accepted. Replies wait until the channel says `sendReplies`, and then leave in one write. Where the
+ * writers wait for PROPAGATED (REP-37) a STORED alone is no reason for a write: it leaves with the next reply that is one.
  */
+
 import type { Connection } from '../../protocol/connection.ts'
 import { TravertineError, toWireError } from '../../protocol/errors.ts'
 import { HeaderOffset, readU64Number } from '../../protocol/frame.ts'
 import { FrameReader } from '../../protocol/frame-reader.ts'
 import { UNREAD_BYTES_LIMIT } from '../../protocol/limits.ts'
 import { encodeErrorReply, encodeReply, ReplyType } from '../../protocol/log-reply.ts'
+import { readU32 } from '../../protocol/unsigned.ts'
 import type { ChannelLog, Origin } from '../../wal/channel-log.ts'
 
 export interface ClientLinkOptions {
@@ -18,6 +21,8 @@ export interface ClientLinkOptions {
   readonly channel: number
   readonly headerSeed: number
   readonly producer: bigint
+  /** What the writers mostly wait for. */
+  readonly level: 'stored' | 'propagated'
   /** A reason to refuse new sessions now, or undefined. */
   readonly refusal: () => TravertineError | undefined
   /** Called after frames were accepted. */
@@ -31,13 +36,22 @@ export class ClientLink implements Origin {
   readonly #options: ClientLinkOptions
   readonly #reader: FrameReader
   readonly #peer: string
+  /** Of the producer's id: a bigint per frame would be garbage. */
+  readonly #producerLow: number
+  readonly #producerHigh: number
   #lastSequence = 0
   #replies: Buffer[] = []
+  /** Somebody waits for one of them. */
+  #isAwaited = false
+  /** They were held back already when `sendHeld` was called last. */
+  #isLate = false
   #ended = false
 
   constructor(options: ClientLinkOptions) {
     this.#options = options
     this.#peer = options.connection.peer
+    this.#producerLow = Number(options.producer & 0xffff_ffffn)
+    this.#producerHigh = Number(options.producer >> 32n)
     this.#reader = new FrameReader(options.headerSeed, { channel: options.channel, peer: this.#peer })
     options.connection.handle({
       data: (chunk) => this.receive(chunk),
@@ -72,23 +86,43 @@ export class ClientLink implements Origin {
   }
 
   stored(epoch: bigint, lastSequence: number): void {
-    this.#reply(encodeReply(ReplyType.STORED, Number(epoch), lastSequence))
+    this.#reply(encodeReply(ReplyType.STORED, Number(epoch), lastSequence), this.#options.level === 'stored')
   }
 
   propagated(epoch: bigint, lastSequence: number): void {
-    this.#reply(encodeReply(ReplyType.PROPAGATED, Number(epoch), lastSequence))
+    this.#reply(encodeReply(ReplyType.PROPAGATED, Number(epoch), lastSequence), true)
   }
 
   rejected(sequence: number, error: TravertineError): void {
     this.#options.onError(error)
-    this.#reply(encodeErrorReply(ReplyType.REJECTED, sequence, toWireError(error)))
+    this.#reply(encodeErrorReply(ReplyType.REJECTED, sequence, toWireError(error)), true)
   }
 
-  /** Writes the replies that have come up since the last call. */
-  sendReplies(): void {
-    if (this.#replies.length === 0) return
+  get hasReplies(): boolean {
+    return this.#replies.length > 0
+  }
+
+  /** Has it replies that are all held back? */
+  get isHolding(): boolean {
+    return this.#replies.length > 0 && !this.#isAwaited
+  }
+
+  /** Called every STORED_HELD_MS: sends what was held back at the call before, too. */
+  sendHeld(): void {
+    if (this.#isLate) this.sendReplies(true)
+    else this.#isLate = this.isHolding
+  }
+
+  /**
+   * Writes the replies that have come up since the last call.
+   * @param held also those that are held back
+   */
+  sendReplies(held: boolean): void {
+    if (this.#replies.length === 0 || !(this.#isAwaited || held)) return
     const replies = this.#replies
     this.#replies = []
+    this.#isAwaited = false
+    this.#isLate = false
     if (this.#ended) return
     const { connection } = this.#options
     connection.write(replies.length === 1 ? replies[0]! : Buffer.concat(replies))
@@ -98,29 +132,31 @@ export class ClientLink implements Origin {
   /** Ends the connection with an error; sessions accepted before are still written. */
   fail(error: TravertineError): void {
     if (this.#ended) return
-    this.sendReplies()
+    this.sendReplies(true)
     this.#ended = true
     this.#options.onError(error)
     this.#options.connection.end(encodeErrorReply(ReplyType.ERROR, 0, toWireError(error)))
   }
 
   close(): void {
-    this.sendReplies()
+    this.sendReplies(true)
     if (this.#ended) return
     this.#ended = true
     this.#options.connection.end()
   }
 
-  #reply(bytes: Buffer): void {
+  #reply(bytes: Buffer, isAwaited: boolean): void {
     if (this.#ended) return // the client has gone: its sessions stay, its answers have nobody to go to
     this.#replies.push(bytes)
+    if (isAwaited) this.#isAwaited = true
   }
 
   readonly #accept = (buffer: Buffer, at: number, bytes: number): void => {
     const sequence = readU64Number(buffer, at + HeaderOffset.producerSequence)
     if (
       sequence !== this.#lastSequence + 1 ||
-      buffer.readBigUInt64LE(at + HeaderOffset.producerId) !== this.#options.producer
+      readU32(buffer, at + HeaderOffset.producerId) !== this.#producerLow ||
+      readU32(buffer, at + HeaderOffset.producerId + 4) !== this.#producerHigh
     ) {
       throw new TravertineError(
         'PRODUCER_SEQUENCE',

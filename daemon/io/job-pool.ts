@@ -5,7 +5,8 @@ import type { JobAnswer, JobName, Jobs } from '../threads/jobs.ts'
 
 /** Jobs are few and mostly wait for the disk; two threads let a recovery point pass a long segment preparation. */
 const POOL_THREADS_MAX = 2
-const IDLE_MS = 5_000
+/** A thread starts in tens of milliseconds of a core; one that waits costs memory only. Longer than a busy segment lasts. */
+const IDLE_MS = 60_000
 
 export interface JobRunner {
   /** @throws what the job has thrown of the world */

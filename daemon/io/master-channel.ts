@@ -7,12 +7,14 @@
  * in during fdatasync is then told in the same write. While the thread is in fdatasync the next batch collects in the kernel: the previous flush *is* the
  * timer. Nobody is answered before what the answer promises is durable; see channel-log.ts.
  */
+
+import type { Timer } from '../../protocol/clock.ts'
 import type { ConfigRecord } from '../../protocol/cluster-config.ts'
 import type { Connection } from '../../protocol/connection.ts'
 import { encodeMessage, type Message } from '../../protocol/control-message.ts'
 import { TravertineError } from '../../protocol/errors.ts'
 import type { Term } from '../../protocol/ids.ts'
-import { CHANNEL_QUEUE_BYTES_LIMIT } from '../../protocol/limits.ts'
+import { CHANNEL_QUEUE_BYTES_LIMIT, STORED_HELD_MS } from '../../protocol/limits.ts'
 import type { World } from '../../protocol/world.ts'
 import type { Board } from '../../wal/board.ts'
 import { ChannelLog, type Downstream } from '../../wal/channel-log.ts'
@@ -70,6 +72,8 @@ export class MasterChannel implements Downstream {
   #draining = false
   #diskLow = false
   #poisoned = false
+  /** Runs while replies are held back. */
+  #holding: Timer | undefined
   readonly #quietWatch: QuietWatch
   readonly #flush: Operation
   readonly #recompute: Operation
@@ -202,6 +206,7 @@ export class MasterChannel implements Downstream {
 
   stop(): void {
     this.#quietWatch.stop()
+    this.#holding?.cancel()
     for (const row of [...this.#rows.values()]) row.sender.close()
     for (const link of this.#links) link.close()
     this.#readers.close()
@@ -222,6 +227,7 @@ export class MasterChannel implements Downstream {
       channel,
       headerSeed,
       producer: open.producer,
+      level: open.level,
       refusal: () => this.#refusal(),
       onAccepted: () => this.#accepted(),
       onError: (error) => this.#options.stats.countError(error.code),
@@ -288,7 +294,7 @@ export class MasterChannel implements Downstream {
   #flushed(): void {
     this.#flushScheduled = false
     this.#meter.flushed()
-    this.#options.world.clock.nextTurn(this.#sendReplies) // before the next flush, and before anything else is awaited
+    this.#sendRepliesSoon()
     for (const row of this.#rows.values()) row.sender.pump()
     this.#readers.pump()
     if (this.#paused && this.#log.queuedBytes < CHANNEL_QUEUE_BYTES_LIMIT / 2) {
@@ -327,8 +333,31 @@ export class MasterChannel implements Downstream {
     this.#options.onPoison(thrown)
   }
 
+  /** In the next turn: before the next flush, and together with what the replicas say until then. */
+  #sendRepliesSoon(): void {
+    let isAwaited = false
+    for (const link of this.#links) {
+      if (link.isHolding) this.#hold()
+      else if (link.hasReplies) isAwaited = true
+    }
+    if (isAwaited) this.#options.world.clock.nextTurn(this.#sendReplies)
+  }
+
   readonly #sendReplies = (): void => {
-    for (const link of this.#links) link.sendReplies()
+    for (const link of this.#links) {
+      link.sendReplies(false)
+      if (link.isHolding) this.#hold()
+    }
+  }
+
+  #hold(): void {
+    this.#holding ??= this.#options.world.clock.after(STORED_HELD_MS, this.#sendHeld)
+  }
+
+  readonly #sendHeld = (): void => {
+    this.#holding = undefined
+    for (const link of this.#links) link.sendHeld()
+    this.#sendReplies()
   }
 
   #refusal(): TravertineError | undefined {

@@ -90,7 +90,7 @@ export class ReplicaSender {
       },
       closed,
     })
-    const noProducer = { producer: 0n, sent: 0, answered: 0, since: 0n }
+    const noProducer = { producer: 0n, sent: 0, answered: 0, since: 0n, level: 'stored' } as const
     this.#connection.write(
       encodeMessage({ type: 'log_open', version, session: peerSession, secret, channel, ...noProducer }),
     )

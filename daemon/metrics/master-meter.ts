@@ -1,5 +1,6 @@
 /**
- * What one channel of a master counts and times. All of it once per flush or acknowledgement, never once per session.
+ * What one channel of a master counts and times. Times are taken once per flush or acknowledgement, never once per session;
+ * counts are shown once per heartbeat, to keep them off the commit path.
  *
  * The stages of a commit, as docs/METRICS.md tells them:
  *
@@ -27,7 +28,9 @@ export class MasterMeter {
   /** When the oldest session in the queue came; 0: the queue is empty. */
   #queuedAt = 0
   #closes = 0
-  #seals = 0
+  #flushes = 0
+  #closedFull = 0
+  #closedDrained = 0
   #marks = 0
   readonly #startedAt: number
 
@@ -51,19 +54,14 @@ export class MasterMeter {
   }
 
   flushed(): void {
-    const { stats, log, board, clock } = this.#options
-    const full = log.hasQueue()
-    if (full) this.#queuedAt = clock.now()
-    const [closes, seals] = [board.closes - this.#closes, log.counts.seals - this.#seals]
+    const { log, board, clock } = this.#options
+    this.#flushes++
+    const closes = board.closes - this.#closes
     this.#closes = board.closes
-    this.#seals = log.counts.seals
-    stats.add('flushes', 1)
-    stats.add(full ? 'closedFull' : 'closedDrained', closes)
-    stats.add('closedByOthers', seals - closes)
-    stats.set('sessions', log.counts.sessions)
-    stats.set('entries', log.counts.entries)
-    stats.set('frames', log.counts.frames + this.#marks)
-    this.#publishPositions()
+    if (log.hasQueue()) {
+      this.#queuedAt = clock.now()
+      this.#closedFull += closes
+    } else this.#closedDrained += closes
   }
 
   marked(): void {
@@ -94,7 +92,15 @@ export class MasterMeter {
 
   /** Called with each heartbeat. */
   publish(clients: number, readers: number): void {
-    const { stats } = this.#options
+    const { stats, log } = this.#options
+    const { sessions, entries, frames, seals } = log.counts
+    stats.set('flushes', this.#flushes)
+    stats.set('closedFull', this.#closedFull)
+    stats.set('closedDrained', this.#closedDrained)
+    stats.set('closedByOthers', seals - this.#closes)
+    stats.set('sessions', sessions)
+    stats.set('entries', entries)
+    stats.set('frames', frames + this.#marks)
     stats.set('clients', clients)
     stats.set('readers', readers)
     for (const trips of this.#rows.values()) trips.publishLag()

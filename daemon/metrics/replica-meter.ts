@@ -1,4 +1,4 @@
-/** What one channel of a replica counts, once per flush. The stages write and fdatasync come from measured-disk.ts. */
+/** What one channel of a replica counts; it is shown once per heartbeat, to keep it off the commit path. The stages write and fdatasync come from measured-disk.ts. */
 import type { ReplicaLog } from '../../wal/replica-log.ts'
 import type { StatSlots } from './stat-slots.ts'
 
@@ -13,6 +13,7 @@ export class ReplicaMeter {
   readonly #stats: StatSlots
   #log: ReplicaLog
   #seen: Seen
+  #flushes = 0
 
   constructor(stats: StatSlots, log: ReplicaLog) {
     this.#stats = stats
@@ -23,26 +24,32 @@ export class ReplicaMeter {
 
   /** Another history, and another log with it. */
   follow(log: ReplicaLog): void {
+    this.#count()
     this.#log = log
     this.#seen = seenOf(log)
     this.#publishPositions()
   }
 
   flushed(): void {
-    const [now, before] = [seenOf(this.#log), this.#seen]
-    this.#seen = now
-    this.#stats.add('flushes', 1)
-    this.#stats.add('frames', now.frames - before.frames)
-    this.#stats.add('sessions', now.sessions - before.sessions)
-    this.#stats.add('entries', now.entries - before.entries)
-    this.#stats.add('writtenBytes', now.durablePosition - before.durablePosition)
-    this.#publishPositions()
+    this.#flushes++
   }
 
   /** Called with each heartbeat. */
   publish(masters: number, readers: number): void {
     this.#stats.set('masters', masters)
     this.#stats.set('readers', readers)
+    this.#count()
+  }
+
+  #count(): void {
+    const [now, before] = [seenOf(this.#log), this.#seen]
+    this.#seen = now
+    this.#stats.add('flushes', this.#flushes)
+    this.#flushes = 0
+    this.#stats.add('frames', now.frames - before.frames)
+    this.#stats.add('sessions', now.sessions - before.sessions)
+    this.#stats.add('entries', now.entries - before.entries)
+    this.#stats.add('writtenBytes', now.durablePosition - before.durablePosition)
     this.#publishPositions()
   }
 

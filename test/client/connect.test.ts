@@ -33,7 +33,7 @@ t.test('a client knows what it is connected to', async (t) => {
     propagatedEpoch: 10n,
   })
   t.equal(client.state, 'open')
-  t.match(node.messages[0], { type: 'client_hello', versionMin: 1, versionMax: 1, clusterId: CLUSTER })
+  t.match(node.messages[0], { type: 'client_hello', versionMin: 1, versionMax: 2, clusterId: CLUSTER })
   await client.close()
   t.equal(client.state, 'closed')
 })
@@ -100,7 +100,7 @@ t.test('redirects end: in a circle, and in a long chain', async (t) => {
 t.test('a hello that makes no sense is refused', async (t) => {
   const cases = {
     CLUSTER_MISMATCH: { clusterId: '99999999-2222-4333-8444-555555555555' },
-    PROTOCOL_VERSION_UNSUPPORTED: { version: 2 },
+    PROTOCOL_VERSION_UNSUPPORTED: { version: 9 },
     MESSAGE_MALFORMED: { channels: 65 },
   } as const
   for (const [code, change] of Object.entries(cases)) {

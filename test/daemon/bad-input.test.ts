@@ -159,7 +159,7 @@ t.test('control connections: bad hellos and garbage', async (t) => {
   const good = await client.open(0)
   const attempts: readonly (readonly [string, string, Buffer])[] = [
     ['another cluster', 'CLUSTER_MISMATCH', encodeMessage({ ...HELLO, clusterId: OTHER_CLUSTER })],
-    ['a newer protocol', 'PROTOCOL_VERSION_UNSUPPORTED', encodeMessage({ ...HELLO, versionMin: 2, versionMax: 3 })],
+    ['a newer protocol', 'PROTOCOL_VERSION_UNSUPPORTED', encodeMessage({ ...HELLO, versionMin: 8, versionMax: 9 })],
     ['a session_begin', 'MESSAGE_UNEXPECTED', encodeMessage(sessionBegin(1))],
     ['a length of zero', 'MESSAGE_TOO_LARGE', lengthOnly(0)],
     ['a huge length', 'MESSAGE_TOO_LARGE', lengthOnly(0xffff_ffff)],

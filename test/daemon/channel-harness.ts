@@ -106,7 +106,7 @@ export class ChannelHarness {
     this.#port = await this.channel.listen('127.0.0.1', 0)
   }
 
-  async open(): Promise<RawLink> {
+  async open(level: 'stored' | 'propagated' = 'stored'): Promise<RawLink> {
     const onSocket = (message: unknown): void => {
       const { socket } = message as { socket: Socket } // as node documents net.server.socket
       if (socket.localPort === this.#port) this.accepted.push(socket)
@@ -114,7 +114,7 @@ export class ChannelHarness {
     subscribe('net.server.socket', onSocket)
     const connection = new RawConnection(this.#port)
     const producer = ++this.#producers
-    const newProducer = { producer, sent: 0, answered: 0, since: 0n }
+    const newProducer = { producer, sent: 0, answered: 0, since: 0n, level }
     connection.send({ type: 'log_open', version: 1, session: 1n, secret: SECRET, channel: 0, ...newProducer })
     const answer = await connection.next()
     unsubscribe('net.server.socket', onSocket)

@@ -109,6 +109,7 @@ export class RawClient {
       sent: 0,
       answered: 0,
       since: 0n,
+      level: 'stored',
     }
   }
 

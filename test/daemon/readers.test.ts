@@ -165,7 +165,7 @@ t.test('REP-70 REP-74: bad readers get their code, and disturb nobody', async (t
     const wrongSecret = Buffer.from(reader.hello.secret)
     wrongSecret[3]! ^= 1
     const { session, secret } = reader.hello
-    const producer = { producer: 5n, sent: 0, answered: 0, since: 0n }
+    const producer = { producer: 5n, sent: 0, answered: 0, since: 0n, level: 'stored' } as const
     const append = { type: 'log_open', version: 1, session, secret, channel: 0, ...producer } as const
     const answers = [
       await refusalOf(port, { ...reader.logRead(0), secret: wrongSecret }),

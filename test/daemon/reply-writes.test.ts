@@ -1,4 +1,4 @@
-/** When answers leave: one write for STORED and PROPAGATED where both are known, and nobody waits more than one turn. */
+/** When answers leave: one write for STORED and PROPAGATED where both are known, and who waits for STORED has it one turn later. */
 import { createServer, type Socket } from 'node:net'
 import t from 'tap'
 import { encodeMessage, MessageReader } from '../../protocol/control-message.ts'
@@ -90,6 +90,27 @@ t.test('without an ack STORED leaves one turn after its flush', async (t) => {
   acknowledge(frame.length + SEAL_BYTES)
   await link.untilPropagated(1)
   t.same(sizes, [24, 24])
+})
+
+t.test('REP-37: for writers that wait for PROPAGATED a STORED waits to go with it', async (t) => {
+  const { harness, acknowledge, isUp } = await channelWithReplica(t)
+  await until('the row is up', isUp)
+  const link = await harness.open('propagated')
+  const sizes = writesTo(harness.accepted[0]!)
+  const frame = link.frame([put('k')])
+  harness.disk.onSync = () => {
+    harness.disk.onSync = () => undefined
+    setImmediate(() => setImmediate(() => setImmediate(() => acknowledge(frame.length + SEAL_BYTES))))
+  }
+  link.connection.socket.write(frame)
+  await link.untilPropagated(1)
+  t.same(sizes, [48], 'though the ack came turns after the flush')
+
+  const last = link.frame([put('k')])
+  link.connection.socket.write(last)
+  await link.untilStored(2)
+  t.same(sizes, [48, 24], 'and a STORED whose PROPAGATED does not come leaves alone')
+  t.equal(link.propagated, 1)
 })
 
 t.test('a replica that was away for many flushes of many writers: all are answered when it is back', async (t) => {

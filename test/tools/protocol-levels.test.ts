@@ -24,8 +24,8 @@ function buildOf(directory: string, min: number, max: number): string {
   const file = join(directory, 'dist/protocol/control-message.js')
   const text = readFileSync(file, 'utf8')
   const patched = text
-    .replace('PROTOCOL_VERSION_MIN = 1;', `PROTOCOL_VERSION_MIN = ${min};`)
-    .replace('PROTOCOL_VERSION_MAX = 1;', `PROTOCOL_VERSION_MAX = ${max};`)
+    .replace(/PROTOCOL_VERSION_MIN = \d+;/, `PROTOCOL_VERSION_MIN = ${min};`)
+    .replace(/PROTOCOL_VERSION_MAX = \d+;/, `PROTOCOL_VERSION_MAX = ${max};`)
   writeFileSync(file, patched)
   return join(directory, 'dist/tools/main.js')
 }
