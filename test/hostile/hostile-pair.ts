@@ -67,7 +67,7 @@ export class HostilePair {
     say(initiator.prove(await answer(connection, 'auth_challenge')))
     say(HELLO)
     const { session, secret, logPorts } = await answer(connection, 'client_hello_ok')
-    const producer = { producer: 4711n, sent: 0, answered: 0, since: 0n }
+    const producer = { producer: 4711n, sent: 0, answered: 0, since: 0n, level: 'stored' } as const
     const open = { type: 'log_open', version: 1, session, secret, channel: 0, ...producer } as const
     const log = new RawConnection(logPorts[0]!) // there is one
     log.send(open)
