@@ -9,6 +9,7 @@ import { readFileSync } from 'node:fs'
 import { type Command, CommanderError } from 'commander'
 import { TravertineError } from '../protocol/errors.ts'
 import { exitCodesText, quietCommand } from './command-line.ts'
+import { completionCommand } from './completion.ts'
 import { configCommand } from './config.ts'
 import { EXIT_CODE_MEANINGS, ExitCode, exitCodeOf } from './exit-codes.ts'
 import { initCommand } from './init.ts'
@@ -44,6 +45,7 @@ ${exitCodesText(allExitCodes())}`,
     inspectCommand,
     verifyCommand,
     configCommand,
+    completionCommand,
   ]
   for (const make of commands) program.addCommand(make())
   return program

@@ -24,7 +24,18 @@ async function readHelp(): Promise<ReadonlyMap<string, Ended>> {
 const HELP = await readHelp()
 
 t.test('the help of every command has examples that fit its options, and its exit codes', (t) => {
-  t.same([...HELP.keys()].sort(), ['config', 'init', 'inspect', 'load', 'run', 'status', 'tail', 'up', 'verify'])
+  t.same([...HELP.keys()].sort(), [
+    'completion',
+    'config',
+    'init',
+    'inspect',
+    'load',
+    'run',
+    'status',
+    'tail',
+    'up',
+    'verify',
+  ])
   for (const [name, { code, stdout, stderr }] of HELP) {
     t.equal(code, 0)
     t.equal(stderr, '')
