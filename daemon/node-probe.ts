@@ -8,14 +8,17 @@
  */
 import { readFileSync } from 'node:fs'
 import type { Clock } from '../protocol/clock.ts'
-import { MIB } from '../protocol/limits.ts'
 import { HEARTBEAT_MS } from './metrics/heartbeat.ts'
 import { LoopDelayWatch } from './metrics/loop-delay.ts'
 import { ProgressWatch, type ThreadHealth } from './metrics/progress-watch.ts'
+import { RecoveryProgress } from './metrics/recovery-progress.ts'
 import type { MetricsView } from './metrics/scrape.ts'
 import { StatSlots } from './metrics/stat-slots.ts'
 import type { LogLine } from './node-config.ts'
 import type { NodeStatus } from './node-status.ts'
+
+/** A start that takes longer than so many seconds says how far it is. */
+const LOOKS_PER_NOTE = 2
 
 export type NodeState = 'initialising' | 'working' | 'stopping'
 
@@ -34,22 +37,23 @@ export interface Health {
 
 export class NodeProbe {
   readonly stats: readonly StatSlots[]
-  /** Bytes that recovery has read, per channel. */
-  readonly recovery: SharedArrayBuffer
-  readonly #recovered: Float64Array
+  readonly recovery: RecoveryProgress
   readonly #logged = new Map<string, number>()
   readonly #loop = new LoopDelayWatch()
   readonly #timer: NodeJS.Timeout
   readonly #clock: Pick<Clock, 'now'>
+  readonly #say: (text: string) => void
+  #looks = 0
   #progress: ProgressWatch | undefined
   #state: NodeState = 'initialising'
   #status: (() => NodeStatus) | undefined
 
-  constructor(channels: number, clock: Pick<Clock, 'now'>) {
+  /** @param say told now and then while the start takes long */
+  constructor(channels: number, clock: Pick<Clock, 'now'>, say: (text: string) => void = () => undefined) {
     this.#clock = clock
+    this.#say = say
     this.stats = Array.from({ length: channels }, () => new StatSlots())
-    this.recovery = new SharedArrayBuffer(channels * 8)
-    this.#recovered = new Float64Array(this.recovery)
+    this.recovery = new RecoveryProgress(channels)
     this.#timer = setInterval(() => this.look(), HEARTBEAT_MS)
     this.#timer.unref()
   }
@@ -73,6 +77,7 @@ export class NodeProbe {
   look(): void {
     this.#progress?.look()
     this.#loop.read()
+    if (this.#state === 'initialising' && ++this.#looks % LOOKS_PER_NOTE === 0) this.#say(this.recovery.describe())
   }
 
   stopping(): void {
@@ -94,7 +99,7 @@ export class NodeProbe {
     const status = this.#status?.()
     if (this.#state === 'stopping')
       return { ready: false, state: 'stopping', reason: 'answers what is under way, then closes' }
-    if (status === undefined) return { ready: false, state: 'initialising', reason: this.#recoveryText() }
+    if (status === undefined) return { ready: false, state: 'initialising', reason: this.recovery.describe() }
     const { alive, threads } = this.health()
     if (alive) return { ready: true, state: 'working', reason: describeWork(status) }
     const stuck = threads.filter((thread) => !thread.alive).map(({ name, silentMs }) => `${name} for ${silentMs} ms`)
@@ -115,13 +120,8 @@ export class NodeProbe {
       threads: this.health().threads,
       loopDelay: this.#loop.read(),
       logged: this.#logged,
-      recoveryReadBytes: [...this.#recovered],
+      recovery: this.recovery,
     }
-  }
-
-  #recoveryText(): string {
-    const bytes = this.#recovered.reduce((a, b) => a + b, 0)
-    return `recovers its log, ${(bytes / MIB).toFixed(1)} MiB read so far`
   }
 }
 

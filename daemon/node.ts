@@ -61,7 +61,7 @@ export async function startNode(config: NodeConfig): Promise<TravertineNode> {
   // says what is wrong with the directory before a lock file is made in it
   const { channels } = readManifest(new NodeDisk(), full.directory)
   checkPorts(full, channels)
-  const parts = new NodeParts(full.directory, channels)
+  const parts = new NodeParts(full.directory, channels, full.onLog)
   const { pool, probe } = parts
   const onLog = (line: LogLine): void => {
     probe.logged(line)
@@ -72,7 +72,7 @@ export async function startNode(config: NodeConfig): Promise<TravertineNode> {
     const manifest = readManifest(new NodeDisk(), full.directory)
     const security = new Security(full.security)
     const { world } = security
-    const log = await openLog(pool, world, { directory: full.directory, manifest, progress: probe.recovery })
+    const log = await openLog(pool, world, { directory: full.directory, manifest, progress: probe.recovery.memory })
     const node = new RunningNode({
       config: { ...full, onLog },
       log,
@@ -99,9 +99,9 @@ class NodeParts {
   #admin: AdminServer | undefined
 
   /** @throws DIRECTORY_LOCKED, DIRECTORY_READ_ONLY */
-  constructor(directory: string, channels: number) {
+  constructor(directory: string, channels: number, onLog: (line: LogLine) => void) {
     this.#lock = lockDirectory(directory)
-    this.probe = new NodeProbe(channels, nodeWorld.clock)
+    this.probe = new NodeProbe(channels, nodeWorld.clock, (text) => onLog({ level: 'info', text }))
   }
 
   /** @throws PORT_IN_USE, CONFIG_INVALID */

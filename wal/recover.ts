@@ -65,6 +65,8 @@ export interface RecoverOptions {
   /** Seals of masterships of this node prove what its disk held. */
   readonly nodeId: string
   readonly history: TermHistory
+  /** Told how many bytes there are to read at most: files prepared ahead are counted, and mostly not read. */
+  readonly onTotal?: (bytes: number) => void
   /** Scan everything: `verify` does. */
   readonly ignoreRecoveryPoint?: boolean
 }
@@ -78,6 +80,7 @@ export function recoverChannel(options: RecoverOptions): ChannelScan {
     const point =
       options.ignoreRecoveryPoint === true ? undefined : readRecoveryPoint(disk, directory, channel, history)
     const from = point?.position ?? segments.firstPosition
+    options.onTotal?.(Math.max(0, segments.capacityEnd() - from))
     const scan: ScanOptions = {
       segments,
       channel,

@@ -157,6 +157,12 @@ export const METRICS = {
     labels: ['channel'],
     help: 'What recovery has read of the log at this start',
   },
+  travertine_recovery_total_bytes: {
+    type: 'gauge',
+    unit: 'bytes',
+    labels: ['channel'],
+    help: 'What it has to read at most; files that are only prepared are counted, and mostly not read',
+  },
 } as const satisfies Readonly<Record<string, MetricFacts>>
 
 export type MetricName = keyof typeof METRICS

@@ -10,6 +10,7 @@ import type { NodeStatus } from '../node-status.ts'
 import type { LoopDelay } from './loop-delay.ts'
 import { METRICS, type MetricFacts, type MetricName } from './metric-table.ts'
 import type { ThreadHealth } from './progress-watch.ts'
+import type { RecoveryProgress } from './recovery-progress.ts'
 import { STAGE_BOUNDS_SECONDS, STAGES, type StatSlots } from './stat-slots.ts'
 
 /** What there is to tell at this moment. */
@@ -25,7 +26,7 @@ export interface MetricsView {
   /** Lines of the log, at warn and above, by code. */
   readonly logged: ReadonlyMap<string, number>
   /** Per channel. */
-  readonly recoveryReadBytes: readonly number[]
+  readonly recovery: Pick<RecoveryProgress, 'readBytes' | 'totalBytes'>
 }
 
 interface Sample {
@@ -128,8 +129,10 @@ const SAMPLES: Readonly<Record<MetricName, (view: MetricsView) => Sample[]>> = {
     loopDelays(view, 'p99Seconds', (stats) => stats.get('loopDelayP99Seconds')),
   travertine_event_loop_delay_max_seconds: (view) =>
     loopDelays(view, 'maxSeconds', (stats) => stats.get('loopDelayMaxSeconds')),
-  travertine_recovery_read_bytes: ({ recoveryReadBytes }) =>
-    recoveryReadBytes.map((value, channel) => ({ labels: { channel }, value })),
+  travertine_recovery_read_bytes: ({ recovery }) =>
+    recovery.readBytes.map((value, channel) => ({ labels: { channel }, value })),
+  travertine_recovery_total_bytes: ({ recovery }) =>
+    recovery.totalBytes.map((value, channel) => ({ labels: { channel }, value })),
 }
 
 function watermarks({ status }: MetricsView): Sample[] {

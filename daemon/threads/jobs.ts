@@ -13,10 +13,14 @@ import { type ChannelScan, type RecoverOptions, recoverChannel } from '../../wal
 import { type RecoveryPoint, writeRecoveryPoint } from '../../wal/recovery-point.ts'
 import { channelDirectory, prepareSegment } from '../../wal/segments.ts'
 import { type DiskMeter, MeasuredDisk } from '../metrics/measured-disk.ts'
+import { RecoveryProgress } from '../metrics/recovery-progress.ts'
 import { ringDoorbell } from './segment-preparer.ts'
 
 export interface Jobs {
-  recoverChannel: { args: Omit<RecoverOptions, 'disk'> & { progress?: SharedArrayBuffer }; result: ChannelScan }
+  recoverChannel: {
+    args: Omit<RecoverOptions, 'disk' | 'onTotal'> & { progress?: SharedArrayBuffer }
+    result: ChannelScan
+  }
   startMastership: { args: Omit<StartOptions, 'disk'>; result: StartResult }
   /** Makes durable what a replica's scan has found, before it is reported as durable. */
   rewriteTail: { args: { directory: string; scan: ChannelScan }; result: undefined }
@@ -50,22 +54,21 @@ export function jobsOn(disk: Disk): RunJob {
   }
 }
 
-/** One slot per channel: how many bytes have been read so far. */
-function readCounter(progress: SharedArrayBuffer, channel: number): DiskMeter {
-  const slots = new Float64Array(progress)
-  return {
-    read: (bytes) => {
-      slots[channel] = (slots[channel] ?? 0) + bytes
-    },
-  }
+function readCounter(progress: RecoveryProgress, channel: number): DiskMeter {
+  return { read: (bytes) => progress.read(channel, bytes) }
 }
 
 type Work = { readonly [N in JobName]: (args: Jobs[N]['args']) => Jobs[N]['result'] }
 
 const workOn = (disk: Disk): Work => ({
   recoverChannel: ({ progress, ...args }) => {
-    const counting = progress === undefined ? disk : new MeasuredDisk(disk, readCounter(progress, args.channel))
-    return recoverChannel({ ...args, disk: counting })
+    if (progress === undefined) return recoverChannel({ ...args, disk })
+    const slots = new RecoveryProgress(progress)
+    return recoverChannel({
+      ...args,
+      disk: new MeasuredDisk(disk, readCounter(slots, args.channel)),
+      onTotal: (bytes) => slots.setTotal(args.channel, bytes),
+    })
   },
   startMastership: (args) => startMastership({ ...args, disk }),
   rewriteTail: ({ directory, scan }) => {

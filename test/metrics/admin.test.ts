@@ -31,11 +31,18 @@ async function get(port: number, path: string, method = 'GET'): Promise<{ code: 
 }
 
 t.test('before the node listens: alive, not ready, with the reason', async (t) => {
-  const probe = new NodeProbe(2, nodeClock)
+  const said: string[] = []
+  const probe = new NodeProbe(2, nodeClock, (text) => said.push(text))
   const port = await adminOf(t, probe)
-  new Float64Array(probe.recovery).set([3 * 2 ** 20, 2 ** 19])
+  probe.recovery.read(0, 3 * 2 ** 20)
+  probe.recovery.read(1, 2 ** 19)
+  probe.recovery.setTotal(1, 9 * 2 ** 20)
   t.match(await get(port, '/healthz'), { code: 200, body: { alive: true, threads: [] } })
-  const readiness = { ready: false, state: 'initialising', reason: /recovers its log, 3.5 MiB read so far/ }
+  const readiness = {
+    ready: false,
+    state: 'initialising',
+    reason: 'recovers its log, 3.5 MiB of at most 9.0 MiB read so far',
+  }
   t.match(await get(port, '/readyz'), { code: 503, body: readiness })
   t.match(await get(port, '/status.json'), {
     code: 200,
@@ -44,6 +51,10 @@ t.test('before the node listens: alive, not ready, with the reason', async (t) =
   const first = await scrape(port)
   t.equal(first.value('travertine_ready'), 0)
   t.equal(first.value('travertine_recovery_read_bytes', { channel: 1 }), 2 ** 19)
+  t.equal(first.value('travertine_recovery_total_bytes', { channel: 1 }), 9 * 2 ** 20)
+  for (let second = 1; second <= 5; second++) probe.look()
+  t.same(new Set(said), new Set([readiness.reason]), 'a start that takes long says so on the log, too')
+  t.ok(said.length >= 2 && said.length < 5)
   probe.stopping()
   t.match(await get(port, '/readyz'), { code: 503, body: { state: 'stopping' } })
 })
