@@ -12,7 +12,7 @@ import { killChildren } from './child-process.ts'
 import { renderTable, renderVerdicts, summarise } from './report.ts'
 import { type RunSettings, roundBytesMax, runBlocks, segmentsAheadFor, workloadNamed } from './rounds.ts'
 import { makeScratch, type Scratch } from './scratch.ts'
-import type { SystemName } from './systems.ts'
+import { SYSTEM_NAMES, type SystemName } from './systems.ts'
 import { WORKLOADS, type Workload } from './workloads.ts'
 
 const FLOOR_TEXT = `The floor is bare Node: sockets, one prepared file and fdatasync per channel, on a "master" and a "replica" process on this
@@ -33,6 +33,7 @@ interface CommandOptions {
   readonly bytes: number
   readonly only: readonly Workload[]
   readonly candidate: SystemName
+  readonly base: SystemName
   readonly dir?: string
   readonly profile?: string
 }
@@ -55,8 +56,9 @@ async function main(): Promise<void> {
     clearProgress()
     const report = summarise(blocks)
     print(`${FLOOR_TEXT}\n\n${machineText()}\n`)
-    print(renderTable(report, options.candidate))
-    if (options.candidate === 'travertine') print(`\n${renderVerdicts(blocks, report).join('\n')}`)
+    print(renderTable(report, options))
+    if (options.candidate === 'travertine' && options.base === 'floor')
+      print(`\n${renderVerdicts(blocks, report).join('\n')}`)
     if (options.json) process.stdout.write(`${JSON.stringify(report)}\n`)
   } catch (error) {
     clearProgress()
@@ -87,8 +89,16 @@ function buildCommand(): Command {
     .option('--profile <dir>', 'leave a CPU profile of each thread there')
     .addOption(
       new Option('--candidate <system>', 'what to compare with the floor; the floor itself shows the noise')
-        .choices(['travertine', 'floor'])
+        .choices(SYSTEM_NAMES)
         .default('travertine'),
+    )
+    .addOption(
+      new Option(
+        '--base <system>',
+        'compare with this instead; travertine, and watched for --candidate: cost of scrapes and logs',
+      )
+        .choices(SYSTEM_NAMES)
+        .default('floor'),
     )
     .addHelpText('after', '\nExample: npm run -s bench -- --json --channels 1 --only one,many')
 }
@@ -105,6 +115,7 @@ function withQuick(command: Command): CommandOptions {
 function runSettings(options: CommandOptions): RunSettings {
   return {
     candidate: options.candidate,
+    base: options.base,
     workloads: options.only,
     channelCounts: options.channels,
     replicas: options.replicas,

@@ -87,11 +87,11 @@ const COLUMNS = [
   'peak MiB c/m/r',
 ]
 
-/** @param candidate what the rows beside the floor are called */
-export function renderTable(report: Report, candidate: string): string {
+/** @param names what the rows of the two systems are called */
+export function renderTable(report: Report, names: { readonly base: string; readonly candidate: string }): string {
   const rows = [COLUMNS]
   for (const { name, channels, floor, travertine, ratio } of report.workloads) {
-    rows.push([name, String(channels), 'floor', ...cells(floor)], ['', '', candidate, ...cells(travertine)])
+    rows.push([name, String(channels), names.base, ...cells(floor)], ['', '', names.candidate, ...cells(travertine)])
     rows.push([
       '',
       '',

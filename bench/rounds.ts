@@ -38,8 +38,10 @@ export interface Pair {
 }
 
 export interface RunOptions {
-  /** What is compared with the floor; the floor itself shows how much of a difference is noise. */
+  /** What is compared with it; the same shows how much of a difference is noise. */
   readonly candidate: SystemName
+  /** Mostly the floor. */
+  readonly base: SystemName
   readonly workloads: readonly Workload[]
   readonly channelCounts: readonly number[]
   readonly replicas: number
@@ -84,7 +86,10 @@ export async function runBlocks(options: RunOptions): Promise<Block[]> {
         segmentsAhead: segmentsAheadFor(options, channels),
         profileDirectory: options.profileDirectory,
       })
-    const systems = { floor: await start('floor', 'floor'), candidate: await start(options.candidate, 'candidate') }
+    const systems = {
+      floor: await start(options.base, 'floor'),
+      candidate: await start(options.candidate, 'candidate'),
+    }
     for (const workload of options.workloads) blocks.push(await runBlock(options, systems, workload, channels))
     await systems.candidate.stop()
     await systems.floor.stop()
@@ -129,7 +134,7 @@ async function runBlock(
     }
     // who comes first changes with each round, so that neither always inherits what the other leaves to the disk
     const before = round % 2 === 0 ? await measure(candidate, options.candidate) : undefined
-    const atFloor = await measure(floor, 'floor')
+    const atFloor = await measure(floor, options.base)
     pairs.push({ floor: atFloor, candidate: before ?? (await measure(candidate, options.candidate)) })
   }
   return { workload, channels, pairs }

@@ -5,13 +5,16 @@
 import type { ChildProcess } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { mkdirSync, rmSync } from 'node:fs'
+import { get } from 'node:http'
 import { join } from 'node:path'
 import { endChild, nextMessage, startChild } from './child-process.ts'
 import type { FloorMasterOrder } from './floor-master.ts'
 import type { FloorReplicaOrder } from './floor-replica.ts'
 import type { NodeOrder } from './travertine-node.ts'
 
-export type SystemName = 'floor' | 'travertine'
+/** `watched`: Travertine whose nodes are scraped each second, and log at the default level as JSON. */
+export const SYSTEM_NAMES = ['floor', 'travertine', 'watched'] as const
+export type SystemName = (typeof SYSTEM_NAMES)[number]
 
 export interface RunningSystem {
   /** What a client connects to. */
@@ -33,6 +36,8 @@ export interface SystemOptions {
   readonly profileDirectory: string | undefined
 }
 
+/** A Prometheus asks every 15 s, or more seldom. */
+const SCRAPE_MS = 1_000
 /** Preparing files is part of starting, and it may be gigabytes on a slow disk. */
 const START_MS_MAX = 300_000
 
@@ -42,7 +47,7 @@ const TRAVERTINE_NODE = new URL('./travertine-node.js', import.meta.url)
 
 export async function startSystem(name: SystemName, options: SystemOptions): Promise<RunningSystem> {
   mkdirSync(options.directory)
-  return name === 'floor' ? startFloor(options) : startTravertine(options)
+  return name === 'floor' ? startFloor(options) : startTravertine(options, name === 'watched')
 }
 
 async function startFloor(options: SystemOptions): Promise<RunningSystem> {
@@ -65,20 +70,40 @@ async function startFloor(options: SystemOptions): Promise<RunningSystem> {
   return running({ directory, port: port as number, master, replicas }) // as floor-master.ts sends it
 }
 
-async function startTravertine(options: SystemOptions): Promise<RunningSystem> {
+async function startTravertine(options: SystemOptions, isWatched: boolean): Promise<RunningSystem> {
   const { directory, channels, segmentBytes, segmentsAhead, profileDirectory } = options
-  const shared = { clusterId: randomUUID(), channels, segmentBytes, segmentsAhead }
+  const shared = { clusterId: randomUUID(), channels, segmentBytes, segmentsAhead, isWatched }
+  const scraped: number[] = []
   const start = async (name: string, role: NodeOrder['role'], replicas: readonly string[]) => {
     const order: NodeOrder = { directory: join(directory, name), role, replicas, ...shared }
     const child = startChild(TRAVERTINE_NODE, [JSON.stringify(order)], profileDirectory)
-    const { port } = await nextMessage(child, `Travertine's ${name}`, START_MS_MAX)
-    return { child, port: port as number } // as travertine-node.ts sends it
+    const { port, adminPort } = await nextMessage(child, `Travertine's ${name}`, START_MS_MAX)
+    if (isWatched) scraped.push(adminPort as number) // as travertine-node.ts sends it
+    return { child, port: port as number } // the same
   }
   const replicas: { child: ChildProcess; port: number }[] = []
   for (const name of replicaNames(options)) replicas.push(await start(name, 'replica', []))
   const addresses = replicas.map(({ port }) => `127.0.0.1:${port}`)
   const master = await start('master', 'master', addresses)
-  return running({ directory, port: master.port, master: master.child, replicas: replicas.map(({ child }) => child) })
+  const system = running({
+    directory,
+    port: master.port,
+    master: master.child,
+    replicas: replicas.map(({ child }) => child),
+  })
+  const scraper = setInterval(() => scraped.forEach(scrape), SCRAPE_MS)
+  return {
+    ...system,
+    stop: () => {
+      clearInterval(scraper)
+      return system.stop()
+    },
+  }
+}
+
+/** What it says is of no interest here. */
+function scrape(port: number): void {
+  get({ host: '127.0.0.1', port, path: '/metrics' }, (response) => response.resume()).on('error', () => undefined)
 }
 
 const replicaNames = ({ replicas }: SystemOptions): string[] =>

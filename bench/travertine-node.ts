@@ -1,8 +1,10 @@
 /**
  * One Travertine node in a process of its own, as `travertine init` and `travertine run` make it. Only warnings and errors of
- * its log are shown. It says that it is there when all its segments are prepared, as the floor does with its file.
+ * its log are shown; a watched one writes all of it, as JSON, to nobody. It says that it is there when all its segments are prepared, as the floor does with its file.
  */
+import { createWriteStream } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { pino } from 'pino'
 import { initNode, startNode } from '../daemon/node.ts'
 import { NodeDisk } from '../wal/node-disk.ts'
 import { channelDirectory, listSegments } from '../wal/segments.ts'
@@ -15,17 +17,22 @@ export interface NodeOrder {
   readonly channels: number
   readonly segmentBytes: number
   readonly segmentsAhead: number
+  /** Has an admin port, and writes a log. */
+  readonly isWatched: boolean
   /** Of a master: where its replicas are. */
   readonly replicas: readonly string[]
 }
 
-const { directory, segmentsAhead, ...rest } = JSON.parse(process.argv[2] ?? '{}') as NodeOrder // written by systems.ts
+const { directory, segmentsAhead, isWatched, ...rest } = JSON.parse(process.argv[2] ?? '{}') as NodeOrder // written by systems.ts
 initNode({ directory, ...rest })
+const nowhere = pino(createWriteStream('/dev/null'))
 const node = await startNode({
   directory,
   port: 0,
   segmentsAhead,
+  admin: isWatched ? { host: '127.0.0.1', port: 0 } : undefined,
   onLog: ({ level, text }) => {
+    if (isWatched) nowhere.info(text)
     if (level !== 'info') process.stderr.write(`\n${rest.role}: ${text}\n`)
   },
 })
@@ -33,4 +40,4 @@ endWithParent(() => node.close())
 for (let channel = 0; channel < rest.channels; channel++) {
   while (listSegments(new NodeDisk(), channelDirectory(directory, channel)).length < 1 + segmentsAhead) await sleep(20)
 }
-tellParent({ port: node.port })
+tellParent({ port: node.port, adminPort: node.admin?.port ?? 0 })

@@ -64,7 +64,7 @@ t.test('verdicts', async (t) => {
 })
 
 t.test('the table names what it measured, and leaves out what is unknown', async (t) => {
-  const table = renderTable(summarise([block('bulk', 4, [pair(1, 0.5)])]), 'travertine')
+  const table = renderTable(summarise([block('bulk', 4, [pair(1, 0.5)])]), { base: 'floor', candidate: 'travertine' })
   t.match(table, /bulk +4 +floor +1\.000/)
   t.match(table, /travertine +2\.000 .* 1\.00\+0\.50\+\?/)
   t.match(table, /ratio +2\.00 +0\.50 +0\.50/)

@@ -178,6 +178,14 @@ t.test('a master and a replica at work: what a scrape counts is what was written
   const names = new Set([...found.names(), ...far.names()])
   for (const name of Object.keys(METRICS)) t.ok(names.has(name) || names.has(`${name}_bucket`), `${name} was scraped`)
   t.ok(names.has('process_cpu_seconds_total'), 'the process itself, too')
+
+  const scrapes = 40
+  const before = process.cpuUsage()
+  for (let i = 0; i < scrapes; i++) await (await fetch(`http://127.0.0.1:${ports.m}/metrics`)).text()
+  const { user, system } = process.cpuUsage(before)
+  const scrapeMs = (user + system) / 1_000 / scrapes
+  t.ok(scrapeMs < 20, `a scrape costs ${scrapeMs.toFixed(1)} ms of CPU: below 2 % of a core, also once a second`)
+  t.ok(cluster.lines.length < 20, `${cluster.lines.length} lines of log: none for a session`)
 })
 
 t.test('a replica that goes away: it lags, PROPAGATED waits, and an error is counted', async (t) => {
