@@ -5,7 +5,17 @@ import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { temporaryDirectory } from '../temp-directory.ts'
 import { runNode } from './node-pair.ts'
-import { type Command, errorCode, freePorts, isAlive, lastObject, MAIN, run, start } from './travertine.ts'
+import {
+  type Command,
+  errorCode,
+  freePorts,
+  isAlive,
+  lastObject,
+  MAIN,
+  occupiedPort,
+  run,
+  start,
+} from './travertine.ts'
 
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url))
 
@@ -114,15 +124,11 @@ t.test('a directory with other files is refused, and left alone', async (t) => {
 
 t.test('a node that cannot run: its own error is told, and the other one stopped', async (t) => {
   const { parent, env } = place(t)
-  const port = await freePorts(8)
-  const master = start(t, ['up', '--port', String(port), '--json'], { env })
-  await master.has('stdout', /\n/)
+  const port = await occupiedPort(t)
   const ended = await run(t, ['up', '--port', String(port), '--json'], { env })
   t.equal(ended.code, 6)
   t.equal(errorCode(lastObject(ended)), 'PORT_IN_USE')
   t.match(ended.stderr, 'PORT_IN_USE: Cannot listen on 127.0.0.1:')
-  master.kill('SIGINT')
-  t.equal((await master.ended).code, 0)
   t.same(readdirSync(parent), [])
 })
 
