@@ -5,6 +5,8 @@ import { expectSound } from './expect-sound.ts'
 
 t.setTimeout(0) // the runner has a limit for the file
 
+// three channels that know nothing of each other; in the quick file one of the three depends on another
+expectSound(t, configuration({ sessions: [1, 1, 1] }), 2_500_000)
 expectSound(t, configuration({ sessions: [1, 1], replica: true, breaks: 1, lives: 2 }), 4_000_000)
 expectSound(t, configuration({ sessions: [2, 1], replica: true }), 3_000_000)
 expectSound(t, configuration({ sessions: [ENDLESS, ENDLESS], ring: 3, bound: 3 }), 1_800_000)

@@ -2,7 +2,7 @@
  * The in-flight board in every order of its steps: shipped machines on the shipped board, no replica (DESIGN 4).
  *
  * What is judged after every step is listed in judge.ts, what may happen in world.ts, what is collapsed in
- * channel-driver.ts and canonical.ts. The replica and the third channel have files of their own, so that the runner can
+ * channel-driver.ts and canonical.ts. The replica and its breaks have files of their own, so that the runner can
  * use two cores; larger configurations are in the slow file and in explore-main.ts.
  */
 import t from 'tap'

@@ -1,5 +1,5 @@
 /**
- * Runs the compiled tests, two files at a time, and judges them: what `npm test` does after the set-up.
+ * Runs the compiled tests, three files at a time, and judges them: what `npm test` does after the set-up.
  *
  *   npm test                          everything but the slow files
  *   npm test -- wal/ board            only files whose path contains one of the words
@@ -21,7 +21,8 @@ import { inspect, parseArgs } from 'node:util'
 import t from 'tap'
 
 const PROJECT = join(dirname(fileURLToPath(import.meta.url)), '..', '..')
-const JOBS = 2
+/** One more than the cores that CI has: many files mostly wait for processes that they have started. */
+const JOBS = 3
 /** Several times what the longest needs on an idle machine. */
 const FILE_SECONDS_MAX = 300
 const SLOW_FILE_SECONDS_MAX = 1800
