@@ -77,6 +77,11 @@ export const CONFIG_SCHEMA = z.strictObject({
       text: 'Port of the admin HTTP server; 0 lets the system choose one.',
       reload: false,
     }),
+    tls: z.boolean().default(false).register(SETTING_FACTS, {
+      unit: 'switch',
+      text: 'Whether the admin port speaks TLS, with the certificate of this node; needed on an address that others reach.',
+      reload: false,
+    }),
   }),
   security: z.strictObject({
     secretFile: file().register(SETTING_FACTS, {
@@ -88,7 +93,7 @@ export const CONFIG_SCHEMA = z.strictObject({
     tlsCertificateFile: file().register(SETTING_FACTS, {
       unit: 'path',
       defaultText: 'none',
-      text: 'Certificate (chain) of this node, PEM, with which all ports speak TLS, towards replicas too; empty: no TLS.',
+      text: 'Certificate (chain) of this node, PEM, with which control and log ports speak TLS, towards replicas too; empty: no TLS.',
       reload: true,
     }),
     tlsKeyFile: file().register(SETTING_FACTS, {

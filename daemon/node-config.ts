@@ -38,6 +38,8 @@ export type LogLine =
 export interface AdminAddress {
   readonly host: string
   readonly port: number
+  /** Speaks TLS, with the certificate of `security`. */
+  readonly tls?: boolean | undefined
 }
 
 export type FullConfig = Required<NodeConfig>
@@ -62,6 +64,8 @@ export function fullConfig(config: NodeConfig): FullConfig {
   if (full.admin !== undefined && !isPort(full.admin.port)) throw invalid('admin.port', full.admin.port, '0 to 65535')
   if (!Number.isInteger(full.segmentsAhead) || full.segmentsAhead < 1 || full.segmentsAhead > SEGMENTS_AHEAD_LIMIT)
     throw invalid('segmentsAhead', full.segmentsAhead, `1 to ${SEGMENTS_AHEAD_LIMIT}`)
+  if (full.admin?.tls === true && full.security.tls === undefined)
+    throw invalid('admin.tls', 'true', 'a certificate of this node beside it')
   checkExposure(full)
   return full
 }
@@ -69,14 +73,19 @@ export function fullConfig(config: NodeConfig): FullConfig {
 const isPort = (port: number): boolean => Number.isInteger(port) && port >= 0 && port <= 65_535
 
 /** An address that others can reach needs a secret or TLS, or somebody who says in writing that it does not. */
-function checkExposure({ host, security }: FullConfig): void {
+function checkExposure({ host, admin, security }: FullConfig): void {
   const { secrets = [], tls, insecure = false } = security
-  if (isLoopback(host) || secrets.length > 0 || tls !== undefined || insecure) return
-  throw new TravertineError(
-    'CONFIG_INVALID',
-    `Cannot start a node: found host ${host} without TLS and without a shared secret, expected one of them, or a loopback address`,
-    { where: { key: 'host' }, hint: 'set a secret file or TLS files; or write insecure = true' },
-  )
+  const exposed = (key: string, found: string, hint: string): TravertineError =>
+    new TravertineError(
+      'CONFIG_INVALID',
+      `Cannot start a node: found ${key} ${found}, expected one of them, or a loopback address`,
+      { where: { key }, hint: `${hint}; or write insecure = true` },
+    )
+  if (insecure) return
+  if (!isLoopback(host) && secrets.length === 0 && tls === undefined)
+    throw exposed('host', `${host} without TLS and without a shared secret`, 'set a secret file or TLS files')
+  if (admin !== undefined && !isLoopback(admin.host) && admin.tls !== true)
+    throw exposed('admin.host', `${admin.host} without admin.tls`, 'set admin.tls, and the TLS files')
 }
 
 const isLoopback = (host: string): boolean => host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host)

@@ -68,9 +68,9 @@ export async function startNode(config: NodeConfig): Promise<TravertineNode> {
     full.onLog(line)
   }
   try {
-    const admin = await parts.startAdmin(full.admin)
-    const manifest = readManifest(new NodeDisk(), full.directory)
     const security = new Security(full.security)
+    const admin = await parts.startAdmin(full.admin, security)
+    const manifest = readManifest(new NodeDisk(), full.directory)
     const { world } = security
     const log = await openLog(pool, world, { directory: full.directory, manifest, progress: probe.recovery.memory })
     const node = new RunningNode({
@@ -105,10 +105,10 @@ class NodeParts {
   }
 
   /** @throws PORT_IN_USE, CONFIG_INVALID */
-  async startAdmin(address: AdminAddress | undefined): Promise<AdminAddress | undefined> {
+  async startAdmin(address: AdminAddress | undefined, security: Security): Promise<AdminAddress | undefined> {
     if (address === undefined) return undefined
     const { AdminServer } = await import('./io/admin-server.ts') // a large package: only for nodes that have one
-    this.#admin = new AdminServer(this.probe)
+    this.#admin = security.watch(new AdminServer(this.probe, address.tls === true ? security.tls : undefined))
     return { host: address.host, port: await this.#admin.listen(address.host, address.port) }
   }
 

@@ -8,7 +8,14 @@
  */
 import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
-import { connect, createSecureContext, createServer, type SecureContextOptions, type Server } from 'node:tls'
+import {
+  connect,
+  createSecureContext,
+  createServer,
+  type SecureContextOptions,
+  type Server,
+  type TlsOptions,
+} from 'node:tls'
 import type { Connection, Listener, ListenPlace, Network } from '../protocol/connection.ts'
 import { asError, TravertineError } from '../protocol/errors.ts'
 import { HANDSHAKE_MS_MAX } from '../protocol/limits.ts'
@@ -78,6 +85,22 @@ const contextOptions = ({ certificate, key, authority }: TlsMaterial): SecureCon
   minVersion: 'TLSv1.2',
 })
 
+/** Of a server; `requireClientCertificate` holds for its whole life. */
+export const serverOptions = (material: TlsMaterial): TlsOptions => {
+  const isAsked = material.requireClientCertificate === true
+  return {
+    ...contextOptions(material),
+    requestCert: isAsked,
+    rejectUnauthorized: isAsked,
+    handshakeTimeout: HANDSHAKE_MS_MAX,
+  }
+}
+
+/** Connections from now on are shown this. */
+export function renewServer(server: Server, material: TlsMaterial): void {
+  server.setSecureContext(contextOptions(material))
+}
+
 export class TlsNetwork implements Network {
   #material: TlsMaterial
   readonly #servers = new Set<Server>()
@@ -90,7 +113,7 @@ export class TlsNetwork implements Network {
   renew(material: TlsMaterial): void {
     checkMaterial(material, '')
     this.#material = material
-    for (const server of this.#servers) server.setSecureContext(contextOptions(material))
+    for (const server of this.#servers) renewServer(server, material)
   }
 
   dial(host: string, port: number): Connection {
@@ -111,14 +134,7 @@ export class TlsNetwork implements Network {
     accept: Parameters<Network['listen']>[1],
     refuse: Parameters<Network['listen']>[2],
   ): Promise<Listener> {
-    const isAsked = this.#material.requireClientCertificate === true
-    const server = createServer({
-      ...contextOptions(this.#material),
-      requestCert: isAsked,
-      rejectUnauthorized: isAsked,
-      handshakeTimeout: HANDSHAKE_MS_MAX,
-      noDelay: true,
-    })
+    const server = createServer({ ...serverOptions(this.#material), noDelay: true })
     const quota = new ConnectionQuota(at)
     server.on('secureConnection', serve(quota, accept, refuse))
     server.on('tlsClientError', (_, socket) => socket.destroy()) // strangers and scanners: nothing to say to them

@@ -6,9 +6,11 @@
  *   GET /status.json   everything that `status` knows
  *   GET /metrics       for Prometheus
  *
- * It has no authentication; whoever reaches the port can read all of it, and can do nothing with it.
+ * Whoever reaches the port can read all of it, and can do nothing with it. It may speak TLS, and then ask for certificates; it
+ * asks for no secret.
  */
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http'
+import { createServer as createTlsServer, type Server as TlsServer } from 'node:https'
 import type { Socket } from 'node:net'
 import type { Listener } from '../../protocol/connection.ts'
 import { asError, type TravertineError } from '../../protocol/errors.ts'
@@ -19,6 +21,7 @@ import {
 } from '../../protocol/limits.ts'
 import { ConnectionQuota, peerOf } from '../../world/connection-quota.ts'
 import { listenOn, NodeConnection } from '../../world/node-network.ts'
+import { renewServer, serverOptions, type TlsMaterial } from '../../world/tls-network.ts'
 import { Scraper } from '../metrics/scrape.ts'
 import type { NodeProbe } from '../node-probe.ts'
 
@@ -32,16 +35,21 @@ export class AdminServer {
   readonly #probe: NodeProbe
   readonly #scraper = new Scraper()
   readonly #server: Server
+  readonly #tlsServer: TlsServer | undefined
   readonly #quota = new ConnectionQuota({
     connectionLimit: ADMIN_CONNECTION_COUNT_LIMIT,
     addressLimit: ADMIN_ADDRESS_CONNECTION_COUNT_LIMIT,
   })
   #listener: Listener | undefined
 
-  constructor(probe: NodeProbe) {
+  /** @param tls without it plain HTTP is spoken */
+  constructor(probe: NodeProbe, tls?: TlsMaterial) {
     this.#probe = probe
-    this.#server = createServer(HTTP_LIMITS, (request, response) => void this.#respond(request, response))
-    this.#server.on('connection', (socket) => {
+    const respond: RequestListener = (request, response) => void this.#respond(request, response)
+    if (tls !== undefined) this.#tlsServer = createTlsServer({ ...HTTP_LIMITS, ...serverOptions(tls) }, respond)
+    this.#server = this.#tlsServer ?? createServer(HTTP_LIMITS, respond)
+    this.#tlsServer?.on('tlsClientError', (_, socket) => socket.destroy())
+    this.#server.on(tls === undefined ? 'connection' : 'secureConnection', (socket: Socket) => {
       const refusal = this.#quota.refusalOf(socket)
       if (refusal !== undefined) refuse(socket, refusal)
     })
@@ -51,6 +59,10 @@ export class AdminServer {
   async listen(host: string, port: number): Promise<number> {
     this.#listener = await listenOn(this.#server, { host, port }, this.#quota)
     return this.#listener.port
+  }
+
+  renewTls(tls: TlsMaterial): void {
+    if (this.#tlsServer !== undefined) renewServer(this.#tlsServer, tls)
   }
 
   close(): void {

@@ -22,7 +22,7 @@ t.test('defaults: loopback, and everything but the directory', async (t) => {
   t.same(config, {
     node: {},
     listen: { host: '127.0.0.1', port: 7400 },
-    admin: { enabled: true, host: '127.0.0.1', port: 7480 },
+    admin: { enabled: true, host: '127.0.0.1', port: 7480, tls: false },
     security: {
       secretFile: '',
       tlsCertificateFile: '',

@@ -1,5 +1,6 @@
 /** `travertine run` with secrets and TLS from files: asked for, renewed by SIGHUP, never shown. */
-import { writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { get } from 'node:https'
 import { join } from 'node:path'
 import t from 'tap'
 import { connect } from '../../client/client.ts'
@@ -44,15 +45,20 @@ t.test('a secret file is asked for, and read again at SIGHUP; no secret is in th
 t.test('TLS files: used on all ports, checked before anything is started', async (t) => {
   const directory = temporaryDirectory(t)
   newMaster(join(directory, 'master'))
-  const words = ['run', join(directory, 'master'), '--port', '0', '--no-admin', '--json']
+  const words = ['run', join(directory, 'master'), '--port', '0', '--admin-port', '0', '--json']
   const env = {
     TRAVERTINE_SECURITY_TLS_CERTIFICATE_FILE: key('node.crt'),
     TRAVERTINE_SECURITY_TLS_KEY_FILE: key('node.key'),
     TRAVERTINE_SECURITY_TLS_AUTHORITY_FILE: key('ca.crt'),
   }
-  const node = start(t, words, { env })
+  const node = start(t, words, { env: { ...env, TRAVERTINE_ADMIN_TLS: 'true' } })
   const [line] = await node.has('stdout', /^.+\n/)
-  const address = `127.0.0.1:${JSON.parse(line).port}`
+  const { port, admin } = JSON.parse(line) as { port: number; admin: { port: number } } // of our own command
+  const address = `127.0.0.1:${port}`
+  const ca = readFileSync(key('ca.crt'))
+  t.equal(await statusOfGet({ port: admin.port, ca }), 200, 'the admin port, too')
+  t.equal(await statusOfGet({ port: admin.port }), 'SELF_SIGNED_CERT_IN_CHAIN')
+  await t.rejects(fetch(`http://127.0.0.1:${admin.port}/healthz`), 'and no plain HTTP there')
   await t.rejects(connect({ address }), { code: 'CONNECT_FAILED' })
   const { readTlsFiles } = await import('../../world/tls-network.ts')
   const client = await connect({ address, security: { tls: readTlsFiles({ authorityFile: key('ca.crt') }) } })
@@ -65,3 +71,30 @@ t.test('TLS files: used on all ports, checked before anything is started', async
   t.equal(wrong.code, 2)
   t.equal(errorCode(lastObject(wrong)), 'CONFIG_INVALID')
 })
+
+t.test('an address that others reach is refused without a secret or TLS, also that of the admin port', async (t) => {
+  const directory = temporaryDirectory(t)
+  newMaster(join(directory, 'master'))
+  const secretFile = join(directory, 'secrets')
+  writeFileSync(secretFile, `all ${OLD}\n`)
+  const secret = { TRAVERTINE_SECURITY_SECRET_FILE: secretFile }
+  for (const [what, words, env] of [
+    ['host', ['--host', '0.0.0.0', '--no-admin'], {}],
+    ['admin.host', ['--admin-host', '0.0.0.0'], secret],
+    ['admin.tls', [], { ...secret, TRAVERTINE_ADMIN_TLS: 'true' }],
+  ] as const) {
+    const refused = await run(t, ['run', join(directory, 'master'), '--port', '0', ...words, '--json'], { env })
+    t.equal(refused.code, 2, what)
+    t.match(lastObject(refused), { ok: false, error: { code: 'CONFIG_INVALID', where: { key: what } } })
+  }
+})
+
+/** The code of the answer, or why there is none. */
+function statusOfGet(at: { readonly port: number; readonly ca?: Buffer }): Promise<number | string | undefined> {
+  return new Promise((resolve) => {
+    get({ host: '127.0.0.1', path: '/healthz', agent: false, ...at }, (response) => {
+      response.resume()
+      resolve(response.statusCode)
+    }).on('error', (error: NodeJS.ErrnoException) => resolve(error.code))
+  })
+}
