@@ -13,7 +13,7 @@ const read = (file: string): string => readFileSync(join(PROJECT, 'config', file
 
 /** Not what is looked at: a short watchdog, and no units of a whole machine around ours. */
 const FOR_THE_TEST =
-  '[Unit]\nDefaultDependencies=no\nWants=\n[Service]\nWatchdogSec=2\nLimitCORE=0\nStandardError=append:/out/%i\n'
+  '[Unit]\nDefaultDependencies=no\nWants=\n[Service]\nWatchdogSec=6\nLimitCORE=0\nStandardError=append:/out/%i\n'
 
 const SCRIPT = `
 export NO_COLOR=1
