@@ -142,7 +142,7 @@ export class HealthyWriter {
     const value = Buffer.alloc(100, 7)
     while (!this.#stopped) {
       const key = `key-${this.written}`
-      await client.write([{ op: 'put', storage: 1, key, value }], { level: 'propagated', deadlineMs: 5_000 })
+      await client.write([{ op: 'put', storage: 1, key, value }], { level: 'propagated', deadlineMs: 15_000 })
       this.written++
     }
   }
