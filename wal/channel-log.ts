@@ -33,12 +33,16 @@ import type { ChannelWriter } from './channel-writer.ts'
 import { Deque } from './deque.ts'
 import { policyIsSatisfiable } from './durability.ts'
 import type { LogPort, StepMachine } from './log-port.ts'
+import type { Producer } from './producer.ts'
 import { type Pending, PropagationQueue } from './propagation-queue.ts'
+import { ResumedProducers } from './resumed-producers.ts'
 
-/** The writer of sessions: one client's log connection. */
+/** The writer of sessions: a producer, or whoever writes a CONFIG. */
 export interface Origin {
   /** Nobody hears the answers any more. */
   readonly isGone: boolean
+  /** This session stands in the log now, in this epoch. */
+  stamped(sequence: number, epoch: number): void
   stored(epoch: bigint, lastSequence: number): void
   propagated(epoch: bigint, lastSequence: number): void
   /** This one session is certainly not applied. */
@@ -98,6 +102,7 @@ export class ChannelLog implements LogPort {
   #queuedBytes = 0
   readonly #unstored = new Deque<Pending<Origin>>()
   readonly #unpropagated = new PropagationQueue<Origin>()
+  readonly #resumed = new ResumedProducers()
   readonly #sealEnds = new Deque<{ readonly layer: bigint; readonly end: number }>()
   /** From this position on `#sealEnds` is complete. */
   #sealEndsFrom: number
@@ -165,7 +170,8 @@ export class ChannelLog implements LogPort {
       encodeConfig(record),
       this.#options.headerSeed,
     )
-    const origin: Origin = { isGone: false, stored: onStored, propagated: () => undefined, rejected: () => undefined }
+    const nothing = (): void => undefined
+    const origin: Origin = { isGone: false, stamped: nothing, stored: onStored, propagated: nothing, rejected: nothing }
     this.#queue.push({ frame, at: 0, bytes: frame.length, majorMax: 0n, origin, record })
     this.#queuedBytes += frame.length
   }
@@ -252,8 +258,9 @@ export class ChannelLog implements LogPort {
       if (session.record === undefined) this.counts.sessions++
       position += session.bytes
       writer.appendSlice(session.frame, session.at, session.bytes)
-      writer.producers.fold(session.frame, session.at)
-      this.#notePending(layer, session)
+      const sequence = readU64Number(session.frame, session.at + HeaderOffset.producerSequence)
+      session.origin.stamped(sequence, stamp.epoch)
+      this.#notePending(layer, session, sequence)
     }
     assert(writer.appendedPosition === position, 'stamped positions are where the bytes went', { position })
   }
@@ -297,7 +304,12 @@ export class ChannelLog implements LogPort {
   }
 
   hasUnanswered(): boolean {
-    return this.#unstored.length > 0 || this.#unpropagated.length > 0 || this.#state.announced !== NONE
+    return (
+      this.#unstored.length > 0 ||
+      this.#unpropagated.length > 0 ||
+      this.#resumed.size > 0 ||
+      this.#state.announced !== NONE
+    )
   }
 
   answer(stored: bigint, propagated: bigint): void {
@@ -307,6 +319,7 @@ export class ChannelLog implements LogPort {
       p.origin.stored(p.layer, p.lastSequence)
     }
     this.#unpropagated.take(propagated, this.#sayPropagated)
+    this.#resumed.answer(propagated)
   }
 
   wake(channel: number): void {
@@ -318,12 +331,19 @@ export class ChannelLog implements LogPort {
     return this.#sealEnds.firstOfTail((seal) => seal.end > position)?.layer
   }
 
+  /** A connection of `producer` was opened: it hears PROPAGATED also for sessions of earlier connections and terms. */
+  awaitPropagated(producer: Producer): void {
+    const { board, channel } = this.#options
+    this.#resumed.add(producer, board)
+    board.setWaiting(channel, true) // before the look, so that progress behind it wakes us
+    this.#resumed.answer(board.propagated())
+  }
+
   // ---- helpers
 
   readonly #sayPropagated = (p: Pending<Origin>): void => p.origin.propagated(p.layer, p.lastSequence)
 
-  #notePending(layer: bigint, session: QueuedSession): void {
-    const sequence = readU64Number(session.frame, session.at + HeaderOffset.producerSequence)
+  #notePending(layer: bigint, session: QueuedSession, sequence: number): void {
     const last = this.#unstored.last()
     if (last !== undefined && last.layer === layer && last.origin === session.origin) {
       last.lastSequence = sequence // the same object waits for PROPAGATED
@@ -355,14 +375,14 @@ export class ChannelLog implements LogPort {
 class Stamp {
   readonly #seed: number
   readonly #termTag: number
-  readonly #epoch: number
+  readonly epoch: number
   readonly #term: number
   readonly #minorHigh: number
 
   constructor(options: ChannelLogOptions, layer: bigint) {
     this.#seed = options.headerSeed
     this.#termTag = options.term.tag
-    this.#epoch = Number(layer)
+    this.epoch = Number(layer)
     this.#term = Number(options.term.number)
     this.#minorHigh = options.channel << 24 // minor = channel in the top byte, counter within the epoch below
   }
@@ -370,7 +390,7 @@ class Stamp {
   apply(frame: Buffer, at: number, position: number, minorCounter: number): void {
     writeU32(frame, at + HeaderOffset.termTag, this.#termTag)
     writeU64Number(frame, at + HeaderOffset.position, position)
-    writeU64Number(frame, at + HeaderOffset.epoch, this.#epoch)
+    writeU64Number(frame, at + HeaderOffset.epoch, this.epoch)
     writeU64Number(frame, at + HeaderOffset.term, this.#term)
     writeU32(frame, at + HeaderOffset.firstMinor, minorCounter)
     writeU32(frame, at + HeaderOffset.firstMinor + 4, this.#minorHigh)

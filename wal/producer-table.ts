@@ -69,7 +69,8 @@ export type ProducerRow = readonly [
 ]
 
 export class ProducerTable<E extends ProducerEntry = ProducerEntry> {
-  readonly #make: (id: bigint) => E
+  /** A producer that is not in the table yet. */
+  readonly make: (id: bigint) => E
   readonly #limits: ProducerLimits
   readonly #entries = new Map<bigint, E>()
   #oldest: ProducerEntry | undefined
@@ -77,7 +78,7 @@ export class ProducerTable<E extends ProducerEntry = ProducerEntry> {
   #evictedEpoch: number
 
   constructor(make: (id: bigint) => E, state: ProducerTableState = NO_PRODUCERS, limits = LIMITS) {
-    this.#make = make
+    this.make = make
     this.#limits = limits
     this.#evictedEpoch = Number(state.evictedEpoch)
     for (const [id, last, lastEpoch, lastTerm, judgedFrom, missing] of state.producers) {
@@ -98,6 +99,10 @@ export class ProducerTable<E extends ProducerEntry = ProducerEntry> {
   /** Highest epoch of a last session of a producer that was forgotten; 0: none was. */
   get evictedEpoch(): number {
     return this.#evictedEpoch
+  }
+
+  values(): Iterable<E> {
+    return this.#entries.values()
   }
 
   get(id: bigint): E | undefined {
@@ -150,7 +155,7 @@ export class ProducerTable<E extends ProducerEntry = ProducerEntry> {
     if (newest?.idLow === low && newest.idHigh === high) return newest as E // every listed entry was made by `make`
     if (low === 0 && high === 0) return undefined // written by no producer
     const id = (BigInt(high) << 32n) | BigInt(low)
-    return this.#entries.get(id) ?? this.#make(id)
+    return this.#entries.get(id) ?? this.make(id)
   }
 
   #first(entry: E, sequence: number): void {

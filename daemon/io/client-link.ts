@@ -13,16 +13,21 @@ import { FrameReader } from '../../protocol/frame-reader.ts'
 import { UNREAD_BYTES_LIMIT } from '../../protocol/limits.ts'
 import { encodeErrorReply, encodeReply, ReplyType } from '../../protocol/log-reply.ts'
 import { readU32 } from '../../protocol/unsigned.ts'
-import type { ChannelLog, Origin } from '../../wal/channel-log.ts'
+import type { ChannelLog } from '../../wal/channel-log.ts'
+import type { Producer, ProducerLink } from '../../wal/producer.ts'
 
 export interface ClientLinkOptions {
   readonly connection: Connection
   readonly log: ChannelLog
   readonly channel: number
   readonly headerSeed: number
-  readonly producer: bigint
+  readonly producer: Producer
   /** What the writers mostly wait for. */
   readonly level: 'stored' | 'propagated'
+  /** Last session of the producer that stands in the log. */
+  readonly sequence: number
+  /** Numbers up to this one may be left out (REP-22). */
+  readonly sent: number
   /** A reason to refuse new sessions now, or undefined. */
   readonly refusal: () => TravertineError | undefined
   /** Called after frames were accepted. */
@@ -32,14 +37,13 @@ export interface ClientLinkOptions {
   readonly onClose: () => void
 }
 
-export class ClientLink implements Origin {
+export class ClientLink implements ProducerLink {
   readonly #options: ClientLinkOptions
   readonly #reader: FrameReader
   readonly #peer: string
-  /** Of the producer's id: a bigint per frame would be garbage. */
-  readonly #producerLow: number
-  readonly #producerHigh: number
-  #lastSequence = 0
+  #lastSequence: number
+  /** Numbers up to this one may be left out. */
+  #leapMax: number
   #replies: Buffer[] = []
   /** Somebody waits for one of them. */
   #isAwaited = false
@@ -50,8 +54,8 @@ export class ClientLink implements Origin {
   constructor(options: ClientLinkOptions) {
     this.#options = options
     this.#peer = options.connection.peer
-    this.#producerLow = Number(options.producer & 0xffff_ffffn)
-    this.#producerHigh = Number(options.producer >> 32n)
+    this.#lastSequence = options.sequence
+    this.#leapMax = options.sent === 0 ? Number.MAX_SAFE_INTEGER : options.sent
     this.#reader = new FrameReader(options.headerSeed, { channel: options.channel, peer: this.#peer })
     options.connection.handle({
       data: (chunk) => this.receive(chunk),
@@ -62,8 +66,8 @@ export class ClientLink implements Origin {
     })
   }
 
-  get isGone(): boolean {
-    return this.#ended
+  get connection(): Connection {
+    return this.#options.connection
   }
 
   receive(chunk: Buffer): void {
@@ -85,12 +89,12 @@ export class ClientLink implements Origin {
     if (!this.#ended) this.#options.connection.resume()
   }
 
-  stored(epoch: bigint, lastSequence: number): void {
-    this.#reply(encodeReply(ReplyType.STORED, Number(epoch), lastSequence), this.#options.level === 'stored')
+  stored(epoch: number, lastSequence: number): void {
+    this.#reply(encodeReply(ReplyType.STORED, epoch, lastSequence), this.#options.level === 'stored')
   }
 
-  propagated(epoch: bigint, lastSequence: number): void {
-    this.#reply(encodeReply(ReplyType.PROPAGATED, Number(epoch), lastSequence), true)
+  propagated(epoch: number, lastSequence: number): void {
+    this.#reply(encodeReply(ReplyType.PROPAGATED, epoch, lastSequence), true)
   }
 
   rejected(sequence: number, error: TravertineError): void {
@@ -152,23 +156,32 @@ export class ClientLink implements Origin {
   }
 
   readonly #accept = (buffer: Buffer, at: number, bytes: number): void => {
+    const { producer, log, channel, sent } = this.#options
     const sequence = readU64Number(buffer, at + HeaderOffset.producerSequence)
     if (
-      sequence !== this.#lastSequence + 1 ||
-      readU32(buffer, at + HeaderOffset.producerId) !== this.#producerLow ||
-      readU32(buffer, at + HeaderOffset.producerId + 4) !== this.#producerHigh
+      sequence <= this.#lastSequence ||
+      (sequence !== this.#lastSequence + 1 && sequence > this.#leapMax) ||
+      readU32(buffer, at + HeaderOffset.producerId) !== producer.idLow ||
+      readU32(buffer, at + HeaderOffset.producerId + 4) !== producer.idHigh
     ) {
       throw new TravertineError(
         'PRODUCER_SEQUENCE',
-        `Cannot accept a session: found sequence ${sequence}, expected ${this.#lastSequence + 1} of the connection's producer`,
+        `Cannot accept a session: found sequence ${sequence}, expected ${this.#expected()} of the connection's producer`,
         {
           where: { channel: this.#options.channel, peer: this.#peer },
         },
       )
     }
     this.#lastSequence = sequence
+    if (sequence > sent) this.#leapMax = 0 // beyond, sessions count one by one
     const refusal = this.#options.refusal()
-    if (refusal !== undefined) this.rejected(sequence, refusal)
-    else this.#options.log.accept(buffer, at, bytes, this, { channel: this.#options.channel, peer: this.#peer })
+    if (refusal !== undefined) return this.rejected(sequence, refusal)
+    log.accept(buffer, at, bytes, producer, { channel, peer: this.#peer })
+    producer.queued++
+  }
+
+  #expected(): string {
+    const next = this.#lastSequence + 1
+    return this.#leapMax > next ? `${next} to ${this.#leapMax}` : `${next}`
   }
 }

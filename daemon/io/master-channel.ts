@@ -8,25 +8,24 @@
  * timer. Nobody is answered before what the answer promises is durable; see channel-log.ts.
  */
 
-import type { Timer } from '../../protocol/clock.ts'
 import type { ConfigRecord } from '../../protocol/cluster-config.ts'
-import type { Connection } from '../../protocol/connection.ts'
-import { encodeMessage, type Message } from '../../protocol/control-message.ts'
 import { TravertineError } from '../../protocol/errors.ts'
 import type { Term } from '../../protocol/ids.ts'
-import { CHANNEL_QUEUE_BYTES_LIMIT, STORED_HELD_MS } from '../../protocol/limits.ts'
+import { CHANNEL_QUEUE_BYTES_LIMIT } from '../../protocol/limits.ts'
 import type { World } from '../../protocol/world.ts'
 import type { Board } from '../../wal/board.ts'
 import { ChannelLog, type Downstream } from '../../wal/channel-log.ts'
 import type { ChannelWriter } from '../../wal/channel-writer.ts'
 import type { Disk } from '../../wal/disk.ts'
 import type { Operation, RunOperation } from '../../wal/log-port.ts'
+import type { Producer } from '../../wal/producer.ts'
+import type { ProducerTable } from '../../wal/producer-table.ts'
 import { readingStart } from '../../wal/recovery-point.ts'
 import { Segments } from '../../wal/segments.ts'
 import type { TermHistory } from '../../wal/term-history.ts'
 import { MasterMeter } from '../metrics/master-meter.ts'
 import type { StatSlots } from '../metrics/stat-slots.ts'
-import { ClientLink } from './client-link.ts'
+import { ClientLinks } from './client-links.ts'
 import { LogListener } from './log-listener.ts'
 import { QuietWatch } from './quiet-watch.ts'
 import { ReaderLinks } from './reader-links.ts'
@@ -42,6 +41,8 @@ export interface MasterChannelOptions {
   readonly channelDirectory: string
   readonly board: Board
   readonly writer: ChannelWriter
+  /** The table that the writer has, too. */
+  readonly producers: ProducerTable<Producer>
   readonly term: Term
   readonly history: TermHistory
   readonly headerSeed: number
@@ -64,7 +65,7 @@ export class MasterChannel implements Downstream {
   readonly #meter: MasterMeter
   readonly #listener: LogListener
   readonly registry = new SessionRegistry()
-  readonly #links = new Set<ClientLink>()
+  readonly #clients: ClientLinks
   readonly #readers: ReaderLinks
   readonly #rows = new Map<number, OpenRow>()
   #flushScheduled = false
@@ -72,8 +73,6 @@ export class MasterChannel implements Downstream {
   #draining = false
   #diskLow = false
   #poisoned = false
-  /** Runs while replies are held back. */
-  #holding: Timer | undefined
   readonly #quietWatch: QuietWatch
   readonly #flush: Operation
   readonly #recompute: Operation
@@ -102,6 +101,15 @@ export class MasterChannel implements Downstream {
     }
     this.#flush = { begin: beginFlush, done: () => this.#flushed(), failed }
     this.#recompute = { begin: () => this.#log.beginRecompute(), done: () => this.#recomputed(), failed }
+    this.#clients = new ClientLinks({
+      ...options,
+      clock,
+      registry: this.registry,
+      log: this.#log,
+      refusal: () => this.#refusal(),
+      onAccepted: () => this.#accepted(),
+      onError: (error) => stats.countError(error.code),
+    })
     this.#readers = new ReaderLinks({
       clock,
       channel: options.channel,
@@ -112,7 +120,7 @@ export class MasterChannel implements Downstream {
       onFailed: options.onReaderFailed,
     })
     this.#listener = new LogListener(options.world, {
-      append: (connection, open, rest) => this.#openClient(connection, open, rest),
+      append: (connection, open, rest) => this.#clients.open(connection, open, rest),
       read: (connection, open, rest) => this.#readers.open(connection, open, rest),
       refused: (error) => stats.countError(error.code),
     })
@@ -178,7 +186,7 @@ export class MasterChannel implements Downstream {
   }
 
   #recomputed(): void {
-    this.#sendReplies()
+    this.#clients.sendReplies()
     if (this.#log.wantsFlush) this.#scheduleFlush()
     this.#checkDrained()
   }
@@ -191,7 +199,7 @@ export class MasterChannel implements Downstream {
 
   /** Once a second. */
   heartbeat(): void {
-    this.#meter.publish(this.#links.size, this.#readers.count)
+    this.#meter.publish(this.#clients.size, this.#readers.count)
   }
 
   setDiskLow(low: boolean): void {
@@ -206,9 +214,8 @@ export class MasterChannel implements Downstream {
 
   stop(): void {
     this.#quietWatch.stop()
-    this.#holding?.cancel()
     for (const row of [...this.#rows.values()]) row.sender.close()
-    for (const link of this.#links) link.close()
+    this.#clients.close()
     this.#readers.close()
     this.#listener.close()
   }
@@ -218,49 +225,14 @@ export class MasterChannel implements Downstream {
     return new Segments({ disk, directory: channelDirectory, segmentBytes: 0, access: 'read' })
   }
 
-  #openClient(connection: Connection, open: Message<'log_open'>, rest: Buffer): void {
-    const { channel, headerSeed, term } = this.#options
-    const release = this.registry.admit(open, { kind: 'client', channel }, () => link.close())
-    const link = new ClientLink({
-      connection,
-      log: this.#log,
-      channel,
-      headerSeed,
-      producer: open.producer,
-      level: open.level,
-      refusal: () => this.#refusal(),
-      onAccepted: () => this.#accepted(),
-      onError: (error) => this.#options.stats.countError(error.code),
-      onClose: () => {
-        release()
-        this.#links.delete(link)
-      },
-    })
-    this.#links.add(link)
-    if (this.#paused) link.pause()
-    connection.write(
-      encodeMessage({
-        type: 'log_open_ok',
-        position: 0,
-        sequence: 0,
-        term,
-        missing: [],
-        lastEpoch: 0n,
-        lastTerm: term,
-        since: 0n,
-      }),
-    )
-    if (rest.length > 0) link.receive(rest)
-  }
-
   #accepted(): void {
     this.#meter.accepted()
     if (this.#log.queuedBytes > CHANNEL_QUEUE_BYTES_LIMIT && !this.#paused) {
       this.#paused = true
-      for (const link of this.#links) link.pause()
+      this.#clients.pause()
     }
     if (this.#log.wantsFlush) this.#scheduleFlush()
-    else this.#sendReplies() // refusals only
+    else this.#clients.sendReplies() // refusals only
   }
 
   #acknowledge(row: number, position: number, then?: () => void): void {
@@ -268,7 +240,7 @@ export class MasterChannel implements Downstream {
     this.#run({
       begin: () => this.#log.beginAcknowledge(row, position),
       done: () => {
-        this.#sendReplies()
+        this.#clients.sendReplies()
         this.#checkDrained()
         then?.()
       },
@@ -294,12 +266,13 @@ export class MasterChannel implements Downstream {
   #flushed(): void {
     this.#flushScheduled = false
     this.#meter.flushed()
-    this.#sendRepliesSoon()
+    this.#clients.flushed()
+    this.#clients.sendRepliesSoon()
     for (const row of this.#rows.values()) row.sender.pump()
     this.#readers.pump()
     if (this.#paused && this.#log.queuedBytes < CHANNEL_QUEUE_BYTES_LIMIT / 2) {
       this.#paused = false
-      for (const link of this.#links) link.resume()
+      this.#clients.resume()
     }
     if (this.#log.hasQueue()) this.#scheduleFlush()
     this.#quietWatch.touch()
@@ -329,35 +302,8 @@ export class MasterChannel implements Downstream {
   #poison(thrown: unknown): void {
     if (!(thrown instanceof TravertineError)) throw thrown
     this.#poisoned = true
-    for (const link of this.#links) link.fail(thrown)
+    this.#clients.fail(thrown)
     this.#options.onPoison(thrown)
-  }
-
-  /** In the next turn: before the next flush, and together with what the replicas say until then. */
-  #sendRepliesSoon(): void {
-    let isAwaited = false
-    for (const link of this.#links) {
-      if (link.isHolding) this.#hold()
-      else if (link.hasReplies) isAwaited = true
-    }
-    if (isAwaited) this.#options.world.clock.nextTurn(this.#sendReplies)
-  }
-
-  readonly #sendReplies = (): void => {
-    for (const link of this.#links) {
-      link.sendReplies(false)
-      if (link.isHolding) this.#hold()
-    }
-  }
-
-  #hold(): void {
-    this.#holding ??= this.#options.world.clock.after(STORED_HELD_MS, this.#sendHeld)
-  }
-
-  readonly #sendHeld = (): void => {
-    this.#holding = undefined
-    for (const link of this.#links) link.sendHeld()
-    this.#sendReplies()
   }
 
   #refusal(): TravertineError | undefined {

@@ -14,6 +14,7 @@ import { Board } from '../../wal/board.ts'
 import { ChannelWriter } from '../../wal/channel-writer.ts'
 import type { Disk } from '../../wal/disk.ts'
 import type { RunOperation } from '../../wal/log-port.ts'
+import { masterTable } from '../../wal/producer.ts'
 import { type ProducerTable, plainTable } from '../../wal/producer-table.ts'
 import { readingStart } from '../../wal/recovery-point.ts'
 import { channelDirectory, Segments } from '../../wal/segments.ts'
@@ -126,6 +127,7 @@ export class ChannelActor {
   #openMaster(master: MasterStart): MasterChannel {
     const { channel, position } = this.#start
     const { world, disk, run, wake, say } = this.#doors
+    const producers = masterTable(master.term.number, this.#start.producers)
     return new MasterChannel({
       world,
       run,
@@ -134,7 +136,8 @@ export class ChannelActor {
       stats: this.#stats,
       channelDirectory: this.#directory,
       board: new Board(master.board),
-      writer: this.#openWriter(position, plainTable(this.#start.producers)),
+      writer: this.#openWriter(position, producers),
+      producers,
       term: master.term,
       history: master.history,
       headerSeed: this.#seed,

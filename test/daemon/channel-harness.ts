@@ -8,6 +8,7 @@ import type { Socket } from 'node:net'
 import { MasterChannel } from '../../daemon/io/master-channel.ts'
 import { StatSlots } from '../../daemon/metrics/stat-slots.ts'
 import { initNode } from '../../daemon/node.ts'
+import type { Message } from '../../protocol/control-message.ts'
 import { TravertineError } from '../../protocol/errors.ts'
 import { headerSeed } from '../../protocol/frame.ts'
 import { channelId, nodeId, termNumber } from '../../protocol/ids.ts'
@@ -18,7 +19,8 @@ import { ChannelWriter } from '../../wal/channel-writer.ts'
 import type { DiskFile } from '../../wal/disk.ts'
 import { encodePolicy } from '../../wal/durability.ts'
 import { NodeDisk } from '../../wal/node-disk.ts'
-import { plainTable } from '../../wal/producer-table.ts'
+import { masterTable } from '../../wal/producer.ts'
+import type { ProducerLimits } from '../../wal/producer-table.ts'
 import { channelDirectory, Segments } from '../../wal/segments.ts'
 import { nodeWorld } from '../../world/node-world.ts'
 import { temporaryDirectory } from '../temp-directory.ts'
@@ -63,18 +65,19 @@ export class ChannelHarness {
   #producers = 0n
 
   /** @param inSync rows of the replicas that PROPAGATED asks for */
-  constructor(t: Teardown, inSync: readonly number[] = []) {
+  constructor(t: Teardown, inSync: readonly number[] = [], limits?: ProducerLimits) {
     const directory = `${temporaryDirectory(t)}/m`
     const manifest = initNode({ directory, role: 'master' })
     const files = channelDirectory(directory, 0)
     this.seed = headerSeed(manifest.clusterId, channelId(0))
     const policy = encodePolicy({ inSync, quorum: inSync.length })
     const segments = new Segments({ disk: this.disk, directory: files, segmentBytes: 64 * MIB, access: 'write' })
+    const producers = masterTable(1n, undefined, limits)
     this.writer = new ChannelWriter({
       channel: 0,
       segments,
       position: 0,
-      producers: plainTable(),
+      producers,
       onRecoveryPoint: () => undefined,
     })
     this.channel = new MasterChannel({
@@ -85,6 +88,7 @@ export class ChannelHarness {
       channelDirectory: files,
       board: new Board(createBoard(boardShape(1), { firstEpoch: 1n, baseEpoch: 0n, policy })),
       writer: this.writer,
+      producers,
       term: { number: termNumber(1n), nodeId: nodeId(manifest.nodeId), tag: 1 },
       history: [],
       headerSeed: this.seed,
@@ -107,21 +111,38 @@ export class ChannelHarness {
   }
 
   async open(level: 'stored' | 'propagated' = 'stored'): Promise<RawLink> {
+    const { link } = await this.resume({ producer: ++this.#producers, level })
+    return link
+  }
+
+  /** A log connection on which nothing was said. */
+  async dial(): Promise<RawConnection> {
+    const known = this.accepted.length
     const onSocket = (message: unknown): void => {
       const { socket } = message as { socket: Socket } // as node documents net.server.socket
       if (socket.localPort === this.#port) this.accepted.push(socket)
     }
     subscribe('net.server.socket', onSocket)
     const connection = new RawConnection(this.#port)
-    const producer = ++this.#producers
-    const newProducer = { producer, sent: 0, answered: 0, since: 0n, level }
-    connection.send({ type: 'log_open', version: 1, session: 1n, secret: SECRET, channel: 0, ...newProducer })
-    const answer = await connection.next()
+    await until('the connection was seen to come in', () => this.accepted.length > known)
     unsubscribe('net.server.socket', onSocket)
-    if (answer?.type !== 'log_open_ok') throw new Error(`log_open was answered with ${answer?.type}`)
-    await until('the connection was seen to come in', () => this.accepted.length > 0)
-    return new RawLink(connection, this.seed, producer)
+    return connection
+  }
+
+  /** Opens for a producer that says so of itself; the next session follows `sent`. */
+  async resume(claim: Claim, dialled?: RawConnection): Promise<{ link: RawLink; answer: Message<'log_open_ok'> }> {
+    const connection = dialled ?? (await this.dial())
+    const nothing = { sent: 0, answered: 0, since: 0n, level: 'stored' } as const
+    connection.send({ type: 'log_open', version: 1, session: 1n, secret: SECRET, channel: 0, ...nothing, ...claim })
+    const answer = await connection.next()
+    if (answer?.type !== 'log_open_ok')
+      throw new Error(`log_open was answered with ${answer?.type === 'error' ? answer.error.code : answer?.type}`)
+    const link = new RawLink(connection, this.seed, claim.producer)
+    link.sequence = Math.max(claim.sent ?? 0, answer.sequence)
+    return { link, answer }
   }
 }
+
+type Claim = Pick<Message<'log_open'>, 'producer'> & Partial<Message<'log_open'>>
 
 const SECRET = Buffer.alloc(16, 9)

@@ -4,6 +4,7 @@
  * The codecs are those of protocol/; frames can be damaged before they are sent. Everything waits for conditions, and
  * gives up after a long time only.
  */
+import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { encodeMessage, type Message, MessageReader } from '../../protocol/control-message.ts'
@@ -34,6 +35,9 @@ export class RawConnection {
   closed = false
   readonly #reader = new MessageReader()
   #onRest: ((bytes: Buffer) => void) | undefined
+  /** log_open_ok has come: what follows are replies, which may come in the same packet. */
+  #isOpened = false
+  readonly #held: Buffer[] = []
 
   /** @param stubborn does not close its side when the node closes its own */
   constructor(port: number, stubborn = false) {
@@ -44,7 +48,8 @@ export class RawConnection {
     })
     this.socket.on('data', (chunk: Buffer) => {
       if (this.#onRest !== undefined) this.#onRest(chunk)
-      else this.messages.push(...this.#reader.push(chunk))
+      else if (this.#isOpened) this.#held.push(chunk)
+      else this.#read(chunk)
     })
   }
 
@@ -55,6 +60,17 @@ export class RawConnection {
   /** From now on bytes go to `onRest`: the connection has become a log connection. */
   handOver(onRest: (bytes: Buffer) => void): void {
     this.#onRest = onRest
+    const bytes = Buffer.concat([this.#reader.takeRest(), ...this.#held])
+    if (bytes.length > 0) onRest(bytes)
+  }
+
+  #read(chunk: Buffer): void {
+    let [message] = this.#reader.push(chunk, 1)
+    while (message !== undefined) {
+      this.messages.push(message)
+      this.#isOpened = message.type === 'log_open_ok'
+      message = this.#isOpened ? undefined : this.#reader.push(Buffer.alloc(0), 1)[0]
+    }
   }
 
   /** The next message, or undefined at the end of the connection. */
@@ -76,7 +92,8 @@ export class RawClient {
   readonly control: RawConnection
   readonly hello: Message<'client_hello_ok'>
   readonly #heartbeats: NodeJS.Timeout
-  #producers = 0n
+  /** Others have other ones: a producer belongs to one client. */
+  #producers = randomBytes(8).readBigUInt64LE() >> 1n
 
   private constructor(control: RawConnection, hello: Message<'client_hello_ok'>) {
     this.control = control
@@ -114,12 +131,25 @@ export class RawClient {
   }
 
   async open(channel: number): Promise<RawLink> {
+    const { link } = await this.resume(channel, {})
+    return link
+  }
+
+  /** Opens for a producer that is known, or whatever else `log_open` is to say. The next session follows `sent`. */
+  async resume(
+    channel: number,
+    claim: Partial<Message<'log_open'>>,
+  ): Promise<{ link: RawLink; answer: Message<'log_open_ok'> }> {
     const connection = new RawConnection(this.hello.logPorts[channel]!)
-    const open = this.logOpen(channel)
+    const open = { ...this.logOpen(channel), ...claim }
     connection.send(open)
     const answer = await connection.next()
-    if (answer?.type !== 'log_open_ok') throw new Error(`log_open was answered with ${answer?.type}`)
-    return new RawLink(connection, headerSeed(clusterId(this.hello.clusterId), channelId(channel)), open.producer)
+    if (answer?.type !== 'log_open_ok')
+      throw new Error(`log_open was answered with ${answer?.type === 'error' ? answer.error.code : answer?.type}`)
+    const seed = headerSeed(clusterId(this.hello.clusterId), channelId(channel))
+    const link = new RawLink(connection, seed, open.producer)
+    link.sequence = Math.max(open.sent, answer.sequence)
+    return { link, answer }
   }
 
   close(): void {

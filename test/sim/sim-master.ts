@@ -126,6 +126,7 @@ export class SimMaster {
     const frame = sessionFrame(channel, id, valueBytes, producer)
     const origin: Origin = {
       isGone: false,
+      stamped: () => this.writers[channel]!.producers.fold(frame, 0),
       stored: (epoch) => this.answered.set(id, epoch),
       propagated: () => undefined,
       rejected: (_, error) => {

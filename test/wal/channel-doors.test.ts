@@ -28,6 +28,7 @@ import { readFrames } from './read-frames.ts'
 
 const NOBODY: Origin = {
   isGone: false,
+  stamped: () => undefined,
   stored: () => undefined,
   propagated: () => undefined,
   rejected: () => undefined,
@@ -46,6 +47,7 @@ t.test('WAL-25: a major above the epoch is rejected, never written, and the next
   const outcomes: string[] = []
   const origin: Origin = {
     isGone: false,
+    stamped: () => undefined,
     stored: (e, sequence) => outcomes.push(`${sequence} stored in ${e}`),
     propagated: () => undefined,
     rejected: (sequence: number, error: TravertineError) => outcomes.push(`${sequence} ${error.code}`),
