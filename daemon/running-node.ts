@@ -6,7 +6,6 @@
  */
 import { joinAddress } from '../protocol/address.ts'
 import type { SharedSecret } from '../protocol/authentication.ts'
-import type { Timer } from '../protocol/clock.ts'
 import { asError, DEFECT_CODE, type ErrorCode, fromWireError, TravertineError } from '../protocol/errors.ts'
 import type { World } from '../protocol/world.ts'
 import type { Board } from '../wal/board.ts'
@@ -28,9 +27,8 @@ import { describeNode, type NodeStatus } from './node-status.ts'
 import type { OpenLog } from './open-log.ts'
 import { doorbellMemory } from './threads/segment-preparer.ts'
 import type { FromChannel } from './threads/thread-messages.ts'
+import { Ticker } from './ticker.ts'
 
-/** Watermarks are looked at so often: they move what replicas may show, and status. Nobody's commit waits for it. */
-const TICK_MS = 50
 const THREAD_STOP_MS = 5_000
 
 export interface RunningNodeOptions {
@@ -57,7 +55,8 @@ export class RunningNode {
   readonly #held: HeldEpochs
   readonly #keeper: ManifestKeeper
   #core: Core | undefined
-  #ticker: Timer | undefined
+  #ticker: Ticker | undefined
+  #marks = 0n
   readonly #answers: ThreadAnswers<bigint | 'drain'>
   #quiet: ((position: number, channel: number) => void) | undefined
   #stopping: Promise<void> | undefined
@@ -104,7 +103,7 @@ export class RunningNode {
     this.#core = this.#createCore()
     this.#beginMastership()
     this.#tick() // the first client is told the watermarks as they are
-    this.#ticker = this.#world.clock.every(TICK_MS, () => this.#tick())
+    this.#ticker = new Ticker(this.#world.clock, () => this.#tick())
     this.#watch.check()
     const cut = this.#log.divergentBytes
     if (cut > 0) this.#say(`${cut} bytes of epochs that were never answered are kept in divergent/`)
@@ -344,20 +343,23 @@ export class RunningNode {
     this.#step(event)
   }
 
-  #tick(): void {
-    this.#lookAtBoard()
+  /** @returns whether anything was committed since the last one */
+  #tick(): boolean {
+    const marks = this.#lookAtBoard()
     this.#step({ type: 'tick' })
+    const hasMoved = marks !== this.#marks
+    this.#marks = marks
+    return hasMoved
   }
 
-  #lookAtBoard(): void {
+  /** Nobody's commit waits for it: watermarks move what replicas and readers may show, and status. @returns their sum */
+  #lookAtBoard(): bigint {
     const board = this.#board
-    if (board === undefined) return
-    this.#step({
-      type: 'watermarks',
-      closed: board.shownEpoch(board.open() - 1n),
-      stored: board.shownEpoch(board.stored()),
-      propagated: board.shownEpoch(board.propagated()),
-    })
+    if (board === undefined) return 0n
+    const closed = board.shownEpoch(board.open() - 1n)
+    const [stored, propagated] = [board.shownEpoch(board.stored()), board.shownEpoch(board.propagated())]
+    this.#step({ type: 'watermarks', closed, stored, propagated })
+    return closed + stored + propagated
   }
 
   #fail(error: Error): void {
@@ -372,7 +374,7 @@ export class RunningNode {
   }
 
   async #stopNow(error: Error | undefined): Promise<void> {
-    this.#ticker?.cancel()
+    this.#ticker?.stop()
     this.#watch.stop()
     this.#control.stop()
     await this.#threads.stop(THREAD_STOP_MS)

@@ -44,6 +44,8 @@ export const READER_MEMORY_BYTES_MIN = 16 * MIB
 export const READER_EPOCH_BYTES_LIMIT = 1 * GIB
 /** Unsent bytes of replies at which a client that does not read them, or of messages at which any peer, is cut off. */
 export const UNREAD_BYTES_LIMIT = 4 * MIB
+/** A connection on which nothing was said for so long is probed by the kernel, which forgets a peer that is gone. */
+export const SOCKET_KEEP_ALIVE_MS = 15_000
 /** STORED waits so long, at most twice, for a PROPAGATED to go with, where writers wait for that: many flushes of a good disk. */
 export const STORED_HELD_MS = 5
 /** Bytes a client keeps in flight on one channel before `ready()` and `end()` make the application wait. */

@@ -5,7 +5,7 @@
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import type { Connection, ConnectionHandler, Listener, ListenPlace, Network } from '../protocol/connection.ts'
 import { asError, TravertineError } from '../protocol/errors.ts'
-import { LINGER_MS_MAX } from '../protocol/limits.ts'
+import { LINGER_MS_MAX, SOCKET_KEEP_ALIVE_MS } from '../protocol/limits.ts'
 import { ConnectionQuota, peerOf } from './connection-quota.ts'
 
 /** Any stream socket; `openedEvent` is the event that says a dialled one is ready: of TLS, after its handshake. */
@@ -88,11 +88,14 @@ export class NodeConnection implements Connection {
   }
 }
 
+/** Heartbeats watch control connections; what watches a log connection that has nothing to say is the kernel. */
+export const SOCKET_OPTIONS = { noDelay: true, keepAlive: true, keepAliveInitialDelay: SOCKET_KEEP_ALIVE_MS } as const
+
 export const nodeNetwork: Network = {
-  dial: (host, port) => new NodeConnection(connect({ host, port, noDelay: true }), `${host}:${port}`),
+  dial: (host, port) => new NodeConnection(connect({ host, port, ...SOCKET_OPTIONS }), `${host}:${port}`),
   listen: (at, accept, refuse) => {
     const quota = new ConnectionQuota(at)
-    const server = createServer({ noDelay: true }, serve(quota, accept, refuse))
+    const server = createServer(SOCKET_OPTIONS, serve(quota, accept, refuse))
     return listenOn(server, at, quota)
   },
 }

@@ -18,9 +18,9 @@ import {
 } from 'node:tls'
 import type { Connection, Listener, ListenPlace, Network } from '../protocol/connection.ts'
 import { asError, TravertineError } from '../protocol/errors.ts'
-import { HANDSHAKE_MS_MAX } from '../protocol/limits.ts'
+import { HANDSHAKE_MS_MAX, SOCKET_KEEP_ALIVE_MS } from '../protocol/limits.ts'
 import { ConnectionQuota } from './connection-quota.ts'
-import { listenOn, NodeConnection, serve } from './node-network.ts'
+import { listenOn, NodeConnection, SOCKET_OPTIONS, serve } from './node-network.ts'
 
 /** PEM texts. Plain data: it can be posted to other threads. */
 export interface TlsMaterial {
@@ -126,6 +126,7 @@ export class TlsNetwork implements Network {
       ...(name === undefined ? {} : { servername: name }),
     })
     socket.setNoDelay(true)
+    socket.setKeepAlive(true, SOCKET_KEEP_ALIVE_MS)
     return new NodeConnection(socket, `${host}:${port}`, 'secureConnect')
   }
 
@@ -134,7 +135,7 @@ export class TlsNetwork implements Network {
     accept: Parameters<Network['listen']>[1],
     refuse: Parameters<Network['listen']>[2],
   ): Promise<Listener> {
-    const server = createServer({ ...serverOptions(this.#material), noDelay: true })
+    const server = createServer({ ...serverOptions(this.#material), ...SOCKET_OPTIONS })
     const quota = new ConnectionQuota(at)
     server.on('secureConnection', serve(quota, accept, refuse))
     server.on('tlsClientError', (_, socket) => socket.destroy()) // strangers and scanners: nothing to say to them

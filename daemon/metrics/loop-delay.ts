@@ -5,8 +5,8 @@
  */
 import { type IntervalHistogram, monitorEventLoopDelay } from 'node:perf_hooks'
 
-/** Ten looks a second: nothing on an idle machine, and a delay that matters is longer. */
-const RESOLUTION_MS = 100
+/** Four looks a second and thread: an idle node wakes up for little else, and a delay that matters is longer. */
+const RESOLUTION_MS = 250
 const WINDOW_MS = 15_000
 const NANOS = 1e9
 
