@@ -122,7 +122,8 @@ t.test('REP-74: from an epoch on, a node leaves out what it knows to be older', 
   )
   t.ok(headers.filter((h) => h.position < recent.position && h.kind !== FrameKind.MARK).every((h) => h.epoch < from))
   const both = await reader.open(0, recent.position + 10_000, from)
-  t.equal(both.position, recent.position + 10_000, 'but never before the position')
+  // it may be later: a point that was still on its way
+  t.ok(both.position >= recent.position + 10_000, 'but never before the position')
 })
 
 t.test(
