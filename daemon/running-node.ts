@@ -11,6 +11,7 @@ import type { World } from '../protocol/world.ts'
 import type { Board } from '../wal/board.ts'
 import type { Manifest } from '../wal/manifest.ts'
 import { boardOf, channelStarts } from './channel-starts.ts'
+import { ConfigWriter } from './config-writer.ts'
 import type { Core, Effect, Event } from './core/events.ts'
 import { MasterCore } from './core/master-core.ts'
 import { ReplicaCore } from './core/replica-core.ts'
@@ -54,6 +55,7 @@ export class RunningNode {
   readonly #doorbells: readonly SharedArrayBuffer[]
   readonly #held: HeldEpochs
   readonly #keeper: ManifestKeeper
+  readonly #configs: ConfigWriter
   #core: Core | undefined
   #ticker: Ticker | undefined
   #marks = 0n
@@ -81,6 +83,14 @@ export class RunningNode {
     this.#board = boardOf(options.log)
     this.#doorbells = options.log.ends.map(() => doorbellMemory())
     this.#threads = this.#openChannels(options)
+    this.#configs = new ConfigWriter({
+      keeper: this.#keeper,
+      threads: this.#threads,
+      board: this.#board,
+      address: () => this.#address,
+      onRuling: (number) => this.#step({ type: 'configDurable', number }),
+      onFailure: (thrown) => this.#fail(asError(thrown)),
+    })
     this.#control = new ControlConnections({
       world: options.world,
       onEvent: (event) => this.#heard(event),
@@ -101,7 +111,7 @@ export class RunningNode {
       throw error
     }
     this.#core = this.#createCore()
-    this.#beginMastership()
+    if (this.#log.mastership !== undefined) this.#configs.write(this.#keeper.current.config) // the first frame of all (WAL-39)
     this.#tick() // the first client is told the watermarks as they are
     this.#ticker = new Ticker(this.#world.clock, () => this.#tick())
     this.#watch.check()
@@ -166,13 +176,6 @@ export class RunningNode {
     return joinAddress(this.#config.host, this.port)
   }
 
-  /** Its CONFIG is the first frame of every mastership; the core lets no client in before it is STORED (WAL-39). */
-  #beginMastership(): void {
-    if (this.#log.mastership === undefined) return
-    const { nodeId, config } = this.#keeper.current
-    this.#threads.send(0, { type: 'config', record: { masterId: nodeId, masterAddress: this.#address, config } })
-  }
-
   #step(event: Event): void {
     if (this.#stopping !== undefined || this.#core === undefined) return
     try {
@@ -213,6 +216,8 @@ export class RunningNode {
       }
       case 'groupCommit':
         return undefined // what readers may be shown: the store's, when there is one; status reads it from the core
+      case 'changeConfig':
+        return this.#configs.write(effect.config)
       case 'drain':
         this.#answers.ask('drain')
         return this.#threads.sendAll({ type: 'drain' })
@@ -295,7 +300,9 @@ export class RunningNode {
         this.#held.addConfigs(message.configs)
         return this.#learnConfig()
       case 'configStored':
-        return this.#step({ type: 'configDurable', number: message.number })
+        return this.#configs.stored(message.number)
+      case 'recounted':
+        return this.#configs.counted(message.number)
       case 'recoveryPoint':
         return this.#inPool(
           this.#pool.run('writeRecoveryPoint', { directory: this.#config.directory, point: message.point }),

@@ -41,7 +41,7 @@ export interface Member {
 export interface ClusterConfig {
   /** Counts changes; 1 is what `init` made, 0 a replica that has not met a master. */
   readonly number: number
-  /** How many of the changes loosened the policy: see `loosens` of wal/config-change.ts. */
+  /** How many of the changes loosened the policy: see wal/config-change.ts. */
   readonly loosened: number
   readonly formatLevel: number
   /** Least size of the in-sync set. */

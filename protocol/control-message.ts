@@ -8,7 +8,7 @@
 import { Packr } from 'msgpackr'
 import { type ErrorPlace, TravertineError, type WireError } from './errors.ts'
 import { CONTROL_MESSAGE_BYTES_LIMIT } from './limits.ts'
-import { type FieldKind, isMap, matches, normalise } from './message-field.ts'
+import { type FieldKind, isMap, matches, normalise, type WireMember } from './message-field.ts'
 
 /** Levels of this protocol that this program speaks. Neighbours N and N-1 work together. */
 export const PROTOCOL_VERSION_MIN = 1
@@ -100,6 +100,26 @@ export interface Messages {
   auth_challenge: { nonce: Uint8Array; proof: Uint8Array }
   auth_proof: { proof: Uint8Array }
   status_ok: { status: Readonly<Record<string, unknown>> }
+  /** operator -> master: have these members and this quorum from now on (level 2) */
+  config_change: {
+    versionMin: number
+    versionMax: number
+    clusterId: string
+    /** Number of the config that the wanted one was made from; where it is not the newest any more: CONFIG_CONFLICT. */
+    base: number
+    /** PROPAGATED may promise less than before. */
+    loosen: boolean
+    quorum: number
+    members: readonly WireMember[]
+  }
+  /** The config that rules now: it is STORED, and all channels count by it. */
+  config_change_ok: {
+    version: number
+    number: number
+    loosened: number
+    quorum: number
+    members: readonly WireMember[]
+  }
   error: { error: WireError }
   /** first message on a log connection; the fields of the producer are 0 on a replication session (REP-61) */
   log_open: {
@@ -206,6 +226,16 @@ export const MESSAGE_FIELDS: { readonly [T in MessageType]: Readonly<Record<keyo
     auth_challenge: { nonce: 'bytes', proof: 'proof' },
     auth_proof: { proof: 'proof' },
     status_ok: { status: 'map' },
+    config_change: {
+      versionMin: 'u32',
+      versionMax: 'u32',
+      clusterId: 'uuid?',
+      base: 'u53',
+      loosen: 'flag',
+      quorum: 'u32',
+      members: 'members',
+    },
+    config_change_ok: { version: 'u32', number: 'u53', loosened: 'u53', quorum: 'u32', members: 'members' },
     error: { error: 'error' },
     log_open: {
       version: 'u32',

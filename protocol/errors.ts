@@ -47,6 +47,8 @@ export const ERROR_CODES = {
   AUTHENTICATION_FAILED: [45, false],
   PERMISSION_DENIED: [46, false],
   NOT_READY: [47, true],
+  CONFIG_CONFLICT: [48, false],
+  POLICY_LOOSENED: [49, false],
   // data directory
   DIRECTORY_MISSING: [60, false],
   DIRECTORY_NOT_EMPTY: [61, false],

@@ -4,11 +4,17 @@
 import { assertNever } from './assert.ts'
 import { isWireError } from './errors.ts'
 import { isUuid } from './ids.ts'
-import { CHANNEL_COUNT_LIMIT, PRODUCER_RANGE_COUNT_LIMIT, TERM_HISTORY_LIMIT } from './limits.ts'
+import { CHANNEL_COUNT_LIMIT, PRODUCER_RANGE_COUNT_LIMIT, REPLICA_COUNT_LIMIT, TERM_HISTORY_LIMIT } from './limits.ts'
 
 export const SECRET_BYTES = 16
 /** HMAC-SHA-256. */
 const PROOF_BYTES = 32
+
+/** A replica as an operator knows it: its row on the board is the master's business. */
+export interface WireMember {
+  readonly address: string
+  readonly inSync: boolean
+}
 
 export type FieldKind =
   | 'u32'
@@ -27,9 +33,12 @@ export type FieldKind =
   | 'error'
   | 'map'
   | 'level?'
+  | 'flag'
+  | 'members'
 
 const TERM_FIELDS = { number: 'u64', nodeId: 'uuid', tag: 'u32' } as const
 const HISTORY_ENTRY_FIELDS = { ...TERM_FIELDS, firstEpoch: 'u64', baseEpoch: 'u64', starts: 'u53[]' } as const
+const MEMBER_FIELDS = { address: 'text', inSync: 'flag' } as const
 
 export const isMap = (v: unknown): v is Record<string, unknown> =>
   typeof v === 'object' && v !== null && !Array.isArray(v) && !(v instanceof Uint8Array)
@@ -105,6 +114,14 @@ export function matches(value: unknown, kind: FieldKind): boolean {
       return isMap(value)
     case 'level?':
       return value === 'stored' || value === 'propagated'
+    case 'flag':
+      return typeof value === 'boolean'
+    case 'members':
+      return (
+        Array.isArray(value) &&
+        value.length <= REPLICA_COUNT_LIMIT &&
+        value.every((member) => hasFields(member, MEMBER_FIELDS))
+      )
     default:
       return assertNever(kind)
   }

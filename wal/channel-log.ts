@@ -31,7 +31,7 @@ import { type Board, NONE } from './board.ts'
 import { Acknowledge, ChannelState, Flush, Recompute, rowDown } from './board-machine.ts'
 import type { ChannelWriter } from './channel-writer.ts'
 import { Deque } from './deque.ts'
-import { policyIsSatisfiable } from './durability.ts'
+import { policyAsksForAny, policyIsSatisfiable } from './durability.ts'
 import type { LogPort, StepMachine } from './log-port.ts'
 import type { Producer } from './producer.ts'
 import { type Pending, PropagationQueue } from './propagation-queue.ts'
@@ -133,7 +133,8 @@ export class ChannelLog implements LogPort {
 
   /** Nothing queued, nothing in flight, everybody answered as far as the policy allows. */
   get isDrained(): boolean {
-    return !this.wantsFlush && this.#unstored.length === 0 && this.#unpropagated.length === 0
+    const waits = this.#unpropagated.length > 0 && policyIsSatisfiable(this.#options.board.policy())
+    return !this.wantsFlush && this.#unstored.length === 0 && !waits
   }
 
   /**
@@ -351,8 +352,8 @@ export class ChannelLog implements LogPort {
     }
     const pending = { layer, origin: session.origin, lastSequence: sequence }
     this.#unstored.push(pending)
-    if (session.record === undefined && policyIsSatisfiable(this.#options.board.policy()))
-      this.#unpropagated.push(pending)
+    // also where the set is too small for now: they wait, and the set may grow
+    if (session.record === undefined && policyAsksForAny(this.#options.board.policy())) this.#unpropagated.push(pending)
   }
 
   #rejectVersion(session: QueuedSession, layer: bigint): void {

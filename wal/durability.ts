@@ -40,6 +40,9 @@ export function policyIsSatisfiable(word: number): boolean {
   return members > 0 && members >= (word & 0xff)
 }
 
+/** Does anything of what is written now ever get PROPAGATED, be it only once the set is large enough? */
+export const policyAsksForAny = (word: number): boolean => word >>> 9 !== 0
+
 export const policyCounts = (word: number, row: number): boolean => (word & (1 << (8 + row))) !== 0
 
 /**

@@ -3,7 +3,7 @@
  * mastership is PROPAGATED when the replicas hold all of it: its layers are put together in the last one before.
  */
 import type { Board } from './board.ts'
-import { policyIsSatisfiable } from './durability.ts'
+import { policyAsksForAny } from './durability.ts'
 import type { Producer } from './producer.ts'
 
 interface Resumed {
@@ -22,7 +22,7 @@ export class ResumedProducers {
 
   add(producer: Producer, board: Board): void {
     const { last, lastEpoch, propagatedSequence } = producer
-    if (last <= propagatedSequence || !policyIsSatisfiable(board.policy())) return
+    if (last <= propagatedSequence || !policyAsksForAny(board.policy())) return
     const { firstEpoch } = board.handle.start
     const epoch = BigInt(lastEpoch)
     this.#waiting.set(producer, { layer: epoch < firstEpoch ? firstEpoch - 1n : epoch, epoch, lastSequence: last })

@@ -66,6 +66,15 @@ export class ClientSessions {
     return [{ type: 'send', connection: found.connection, message }]
   }
 
+  /** Ends all sessions; the clients begin again. */
+  endAll(reason: string): Effect[] {
+    return [...this.#bySession.values()].flatMap(({ connection }): Effect[] => [
+      { type: 'send', connection, message: { type: 'session_end', reason } },
+      { type: 'close', connection },
+      ...this.closed(connection),
+    ])
+  }
+
   closed(connection: ConnectionId): Effect[] {
     for (const [session, found] of this.#bySession) {
       if (found.connection !== connection) continue

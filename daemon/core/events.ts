@@ -6,6 +6,7 @@
  * event that needs them.
  */
 
+import type { ClusterConfig } from '../../protocol/cluster-config.ts'
 import type { Message } from '../../protocol/control-message.ts'
 import type { ErrorCode, TravertineError, WireError } from '../../protocol/errors.ts'
 import type { KnownTerms, TermHistory } from '../../wal/term-history.ts'
@@ -40,7 +41,7 @@ export type Event =
   | { readonly type: 'readerFailed'; readonly session: bigint; readonly error: TravertineError }
   /** The replica's channel threads are quiet, and the history with its cut is durable; or why not. */
   | { readonly type: 'adopted'; readonly connection: ConnectionId; readonly result: AdoptedHistory | TravertineError }
-  /** The CONFIG of this number is STORED, and the manifest knows it. The first one of a mastership begins it. */
+  /** The CONFIG of this number is STORED, the manifest knows it, and all channels count by it. The first one of a mastership begins it. */
   | { readonly type: 'configDurable'; readonly number: number }
   | { readonly type: 'watermarks'; readonly closed: bigint; readonly stored: bigint; readonly propagated: bigint }
   | { readonly type: 'ends'; readonly ends: readonly number[] }
@@ -83,6 +84,8 @@ export type Effect =
   | { readonly type: 'closeRow'; readonly row: number; readonly session: bigint }
   | { readonly type: 'adopt'; readonly connection: ConnectionId; readonly history: TermHistory }
   | { readonly type: 'groupCommit'; readonly epoch: bigint }
+  /** Write it into the log and make it rule; `configDurable` comes back. One at a time. */
+  | { readonly type: 'changeConfig'; readonly config: ClusterConfig }
   | { readonly type: 'drain' }
   | { readonly type: 'stop' }
   | { readonly type: 'log'; readonly level: 'info'; readonly text: string }

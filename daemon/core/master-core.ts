@@ -11,11 +11,13 @@ import { DRAIN_MS_MAX } from '../../protocol/limits.ts'
 import type { TermHistory } from '../../wal/term-history.ts'
 import { ClientSessions, type Watermarks } from './client-sessions.ts'
 import { committedEpoch } from './committed-epoch.ts'
+import { ConfigChanges } from './config-changes.ts'
 import { Connections } from './connections.ts'
 import type { ConnectionId, Core, Effect, Event } from './events.ts'
 import { errorMessage } from './events.ts'
 import { type MasterFacts, unexpected } from './node-facts.ts'
 import { ReaderSessions } from './reader-sessions.ts'
+import { Replicas } from './replicas.ts'
 import { ReplicationSession } from './replication-session.ts'
 
 export interface MasterOptions {
@@ -31,7 +33,11 @@ export class MasterCore implements Core {
   readonly #connections = new Connections()
   readonly #clients: ClientSessions
   readonly #readers: ReaderSessions
-  readonly #replicas: readonly ReplicationSession[]
+  readonly #replicas: Replicas
+  readonly #changes: ConfigChanges
+  /** Readers were shown it under a config before: a stricter one takes nothing back. */
+  #shown: bigint | undefined
+  readonly #baseEpoch: bigint
   #ends: readonly number[]
   #sessions = 0n
   /** Client sessions that are ready and wait for the first CONFIG to be STORED; undefined once it is (WAL-39). */
@@ -40,21 +46,20 @@ export class MasterCore implements Core {
   #stopped = false
 
   constructor(options: MasterOptions) {
-    this.#ends = options.ends
-    this.#clients = new ClientSessions(options.facts, this.#watermarks, () => countInSync(options.config))
-    const committed = (): bigint | undefined =>
-      committedEpoch({
-        watermarks: this.#watermarks,
-        replicas: countInSync(options.config),
-        baseEpoch: options.history.at(-1)?.baseEpoch ?? 0n,
-      })
-    this.#readers = new ReaderSessions({ facts: options.facts, history: () => options.history, committed })
-    this.#replicas = options.config.members.map(
+    const { facts, history, config, ends } = options
+    this.#ends = ends
+    this.#changes = new ConfigChanges(facts, config)
+    this.#clients = new ClientSessions(facts, this.#watermarks, () => countInSync(this.#changes.config))
+    this.#baseEpoch = history.at(-1)?.baseEpoch ?? 0n
+    const committed = (): bigint | undefined => this.#committed()
+    this.#readers = new ReaderSessions({ facts, history: () => history, committed })
+    this.#replicas = new Replicas(
+      config,
       (member) =>
         new ReplicationSession({
-          facts: options.facts,
+          facts,
           member,
-          history: options.history,
+          history,
           committed,
           ends: () => this.#ends,
           nextSession: () => this.#nextSession(),
@@ -73,9 +78,9 @@ export class MasterCore implements Core {
     switch (event.type) {
       case 'connected':
         this.#connections.add(event.connection, { peer: event.peer, secret: event.secret, row: event.row }, now)
-        return event.row === undefined ? [] : this.#replica(event.row).connected(event.connection)
+        return event.row === undefined ? [] : this.#dialled(event.row, event.connection)
       case 'dialFailed':
-        return this.#replica(event.row).dialFailed(now, event.error)
+        return this.#replicas.of(event.row)?.dialFailed(now, event.error) ?? []
       case 'message':
         return this.#message(now, event.connection, event.message)
       case 'closed':
@@ -85,16 +90,16 @@ export class MasterCore implements Core {
       case 'readerFailed':
         return this.#readers.failed(event.session, event.error)
       case 'rowOpen':
-        return this.#replica(event.row).rowOpen(event.session, event.channel)
+        return this.#replicas.of(event.row)?.rowOpen(event.session, event.channel) ?? []
       case 'rowDown':
-        return this.#replica(event.row).rowDown(now, event.session, event.channel, event.error)
+        return this.#replicas.of(event.row)?.rowDown(now, event.session, event.channel, event.error) ?? []
       case 'configDurable':
-        return this.#begin()
+        return this.#configDurable(now, event.number)
       case 'watermarks':
         this.#watermarks.closed = event.closed
         this.#watermarks.stored = event.stored
         this.#watermarks.propagated = event.propagated
-        return [...this.#replicas.flatMap((replica) => replica.watermarks()), ...this.#readers.advance()]
+        return [...this.#replicas.members.flatMap((replica) => replica.watermarks()), ...this.#readers.advance()]
       case 'ends':
         this.#ends = event.ends
         return []
@@ -119,6 +124,32 @@ export class MasterCore implements Core {
     return [...this.#clients.ready(session), ...this.#readers.ready(session)]
   }
 
+  #configDurable(now: number, number: number): Effect[] {
+    if (this.#early !== undefined) return this.#begin()
+    const shown = this.#committed()
+    const replicas = countInSync(this.#changes.config)
+    const changed = this.#changes.durable(number)
+    if (changed === undefined) return []
+    this.#shown = shown
+    const { config } = this.#changes
+    const hasTurned = (countInSync(config) === 0) !== (replicas === 0)
+    return [
+      ...this.#replicas.follow(now, config),
+      ...changed.effects,
+      // writers were told whether PROPAGATED can be asked for at all: they come back, and are told anew
+      ...(hasTurned
+        ? this.#clients.endAll('PROPAGATED can be asked for, or not any more: the members have changed')
+        : []),
+    ]
+  }
+
+  /** Up to where readers may be shown data. */
+  #committed(): bigint | undefined {
+    const replicas = countInSync(this.#changes.config)
+    const epoch = committedEpoch({ watermarks: this.#watermarks, replicas, baseEpoch: this.#baseEpoch })
+    return this.#shown !== undefined && (epoch === undefined || epoch < this.#shown) ? this.#shown : epoch
+  }
+
   #begin(): Effect[] {
     const early = this.#early ?? []
     this.#early = undefined
@@ -127,7 +158,7 @@ export class MasterCore implements Core {
 
   /** For `status`: replicas and why one is not streaming. */
   replicas(): readonly ReplicationSession[] {
-    return this.#replicas
+    return this.#replicas.members
   }
 
   get clientCount(): number {
@@ -142,7 +173,9 @@ export class MasterCore implements Core {
     const state = this.#connections.heard(connection, now)
     if (state === undefined) return []
     try {
-      if (state.row !== undefined) return this.#replica(state.row).message(now, message, hostOf(state.peer))
+      if (state.row !== undefined) {
+        return this.#replicas.of(state.row)?.message(now, message, hostOf(state.peer)) ?? []
+      }
       return this.#clientMessage(connection, message)
     } catch (error) {
       if (!(error instanceof TravertineError)) throw error
@@ -156,8 +189,7 @@ export class MasterCore implements Core {
     switch (message.type) {
       case 'client_hello':
       case 'reader_hello': {
-        if (this.#stopAt !== undefined)
-          throw new TravertineError('SHUTTING_DOWN', 'Cannot begin a session: the node is shutting down')
+        this.#refuseWhileStopping('begin a session')
         if (state.inSession) throw unexpected(message, 'in a session that has begun')
         state.inSession = true
         const session = this.#nextSession()
@@ -165,6 +197,8 @@ export class MasterCore implements Core {
           ? this.#clients.hello(connection, message, session, state.secret)
           : this.#readers.hello(connection, message, session, state.secret)
       }
+      case 'config_change':
+        return this.#configChange(connection, message)
       case 'group_commit_ok': {
         const effects = this.#readers.confirmed(connection)
         if (effects === undefined) throw unexpected(message, 'from a client')
@@ -187,6 +221,27 @@ export class MasterCore implements Core {
     }
   }
 
+  /** @throws what ConfigChanges throws, SHUTTING_DOWN, NOT_READY */
+  #configChange(connection: ConnectionId, message: Message<'config_change'>): Effect[] {
+    const what = 'change the config of the cluster'
+    this.#refuseWhileStopping(what)
+    if (this.#early !== undefined) {
+      throw new TravertineError('NOT_READY', `Cannot ${what}: the first one of this mastership is not STORED yet`, {
+        hint: 'try again in a moment',
+      })
+    }
+    const effects = this.#changes.request(connection, message, this.#replicas.rows)
+    const state = this.#connections.get(connection)
+    if (state !== undefined) state.inSession = true
+    return effects
+  }
+
+  /** @throws SHUTTING_DOWN */
+  #refuseWhileStopping(what: string): void {
+    if (this.#stopAt === undefined) return
+    throw new TravertineError('SHUTTING_DOWN', `Cannot ${what}: the node is shutting down`)
+  }
+
   #refuse(now: number, connection: ConnectionId, error: TravertineError): Effect[] {
     return [
       { type: 'send', connection, message: errorMessage(toWireError(error)) },
@@ -199,8 +254,8 @@ export class MasterCore implements Core {
     const row = this.#connections.get(connection)?.row
     const forgotten = this.#forget(connection)
     if (row === undefined) return forgotten
-    const replica = this.#replica(row)
-    return replica.connection === connection ? [...forgotten, ...replica.closed(now, error)] : forgotten
+    const replica = this.#replicas.of(row)
+    return replica?.connection === connection ? [...forgotten, ...replica.closed(now, error)] : forgotten
   }
 
   #forget(connection: ConnectionId): Effect[] {
@@ -211,21 +266,23 @@ export class MasterCore implements Core {
   #tick(now: number): Effect[] {
     if (this.#stopAt !== undefined && now >= this.#stopAt) return this.#stop()
     const effects: Effect[] = []
+    const { waiting } = this.#changes
+    if (waiting !== undefined) this.#connections.heard(waiting, now) // it waits for us, not we for it
     for (const { connection, handshake } of this.#connections.expired(now)) {
       const error = silence(handshake)
       if (handshake) effects.push({ type: 'send', connection, message: errorMessage(toWireError(error)) })
       effects.push({ type: 'close', connection }, ...this.#closed(now, connection, error))
     }
     // while draining too: what is in flight waits for the replicas, and a silent master would lose them
-    for (const replica of this.#replicas) effects.push(...replica.tick(now))
+    for (const replica of this.#replicas.all) effects.push(...replica.tick(now))
     return effects
   }
 
   #stop(): Effect[] {
     if (this.#stopped) return []
     this.#stopped = true
-    const effects: Effect[] = this.#replicas.flatMap((replica) => replica.end('the master shuts down'))
-    const dialled = new Set(this.#replicas.map((replica) => replica.connection))
+    const effects: Effect[] = this.#replicas.all.flatMap((replica) => replica.end('the master shuts down'))
+    const dialled = new Set(this.#replicas.all.map((replica) => replica.connection))
     for (const connection of this.#connections.all()) {
       if (dialled.has(connection)) continue
       effects.push(
@@ -236,8 +293,9 @@ export class MasterCore implements Core {
     return [...effects, { type: 'stop' }]
   }
 
-  #replica(row: number): ReplicationSession {
-    return this.#replicas.find((replica) => replica.member.row === row)! // rows come from our own dial and openRow effects
+  /** A dial is waited for also where its replica was removed meanwhile, so there is somebody. */
+  #dialled(row: number, connection: ConnectionId): Effect[] {
+    return this.#replicas.of(row)?.connected(connection) ?? [{ type: 'close', connection }]
   }
 
   #nextSession(): bigint {

@@ -132,6 +132,7 @@ export class ReplicaCore implements Core {
       case 'session_begin':
         return this.#begin(connection, message)
       case 'client_hello':
+      case 'config_change':
         throw this.#stopAt === undefined ? this.#notMaster() : shuttingDown()
       case 'reader_hello':
         return this.#readerHello(connection, message)

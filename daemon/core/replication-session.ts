@@ -5,6 +5,9 @@
  *     ^                                  |          |
  *     +------------ closing <------------+----------+
  *
+ * A replica that was removed is retired: its session ends, and the row is free when it is `idle`, not before. A dial that is
+ * under way is waited for: what it brings must not be taken for the next owner of the row.
+ *
  * `closing` ends only when every channel thread has stored UNKNOWN for the row: a row must never mix two lives of a
  * replica (DESIGN 4, "row up"). Reconnect waits double from RECONNECT_MS_MIN up to RECONNECT_MS_MAX; there is no last try.
  */
@@ -46,15 +49,40 @@ export class ReplicationSession {
   /** -1: nothing yet; an epoch 0 is news to a replica, since then it knows. */
   #groupCommitSent = -1n
   #groupCommitInFlight = false
+  #member: Member
+  #isRetired = false
   /** Why the replica is not streaming now; shown in status. */
   lastError: TravertineError | undefined
 
   constructor(options: ReplicationOptions) {
     this.#options = options
+    this.#member = options.member
   }
 
   get member(): Member {
-    return this.#options.member
+    return this.#member
+  }
+
+  /** It counts, or counts no more. */
+  set member(member: Member) {
+    this.#member = member
+  }
+
+  get isRetired(): boolean {
+    return this.#isRetired
+  }
+
+  /** Retired, and nothing of it can come any more: the row is free. */
+  get isGone(): boolean {
+    return this.#isRetired && this.state === 'idle'
+  }
+
+  /** The replica is no member any more. */
+  retire(now: number): Effect[] {
+    this.#isRetired = true
+    if (this.state === 'dialling') return []
+    const goodbye = this.#connection === undefined ? [] : [this.#send({ type: 'session_end', reason: REMOVED })]
+    return this.state === 'idle' ? [] : [...goodbye, ...this.#breakOff(now, undefined)]
   }
 
   get connection(): ConnectionId | undefined {
@@ -62,7 +90,7 @@ export class ReplicationSession {
   }
 
   tick(now: number): Effect[] {
-    if (this.state === 'idle' && now >= this.#retryAt) {
+    if (this.state === 'idle' && now >= this.#retryAt && !this.#isRetired) {
       this.state = 'dialling'
       return [{ type: 'dial', row: this.member.row, address: this.member.address }]
     }
@@ -72,6 +100,10 @@ export class ReplicationSession {
   }
 
   connected(connection: ConnectionId): Effect[] {
+    if (this.#isRetired) {
+      this.state = 'idle'
+      return [{ type: 'close', connection }]
+    }
     const { facts, history, ends } = this.#options
     this.#connection = connection
     this.state = 'beginning'
@@ -200,7 +232,7 @@ export class ReplicationSession {
     this.state = 'idle'
     this.#retryAt = now + this.#retryMs
     this.#retryMs = Math.min(this.#retryMs * 2, RECONNECT_MS_MAX)
-    if (error === undefined || error.code === this.#loggedCode) return []
+    if (error === undefined || error.code === this.#loggedCode || this.#isRetired) return []
     this.#loggedCode = error.code
     return [
       {
@@ -216,6 +248,8 @@ export class ReplicationSession {
     return { type: 'send', connection: this.#connection!, message } // callers have checked that there is one
   }
 }
+
+const REMOVED = 'the replica was removed from the cluster'
 
 const gone = (how: string): TravertineError =>
   new TravertineError('CONNECTION_LOST', `Cannot stream to a replica: ${how}`)

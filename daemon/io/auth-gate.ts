@@ -15,6 +15,7 @@ const ROLE_NEEDED: Readonly<Partial<Record<MessageType, PeerRole>>> = {
   reader_hello: 'reader',
   client_hello: 'writer',
   session_begin: 'replica',
+  config_change: 'admin',
 }
 
 /** What each role may do: itself, and these. */

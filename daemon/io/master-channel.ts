@@ -185,6 +185,16 @@ export class MasterChannel implements Downstream {
     if (!this.#poisoned) this.#run(this.#recompute)
   }
 
+  /** Looks at the board, so that this channel counts by its newest policy, then calls. */
+  recount(then: () => void): void {
+    if (this.#poisoned) return
+    const done = (): void => {
+      this.#recomputed()
+      then()
+    }
+    this.#run({ ...this.#recompute, done })
+  }
+
   #recomputed(): void {
     this.#clients.sendReplies()
     if (this.#log.wantsFlush) this.#scheduleFlush()

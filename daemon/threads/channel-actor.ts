@@ -103,6 +103,8 @@ export class ChannelActor {
         const { number } = message.record.config
         return this.#master?.writeConfig(message.record, () => this.#doors.say({ type: 'configStored', number }))
       }
+      case 'recount':
+        return this.#master?.recount(() => this.#doors.say({ type: 'recounted', number: message.number }))
       case 'quiesce':
         return this.#doors.say({ type: 'quiet', position: this.#replica?.quiesce() ?? 0 })
       case 'follow':

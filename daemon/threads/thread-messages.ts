@@ -97,6 +97,8 @@ export type ToChannel =
     }
   /** To the master's channel 0: write this CONFIG, and answer with `configStored` when it is STORED. */
   | { readonly type: 'config'; readonly record: ConfigRecord }
+  /** The policy of the board has changed: look at the board, and answer with `recounted`. */
+  | { readonly type: 'recount'; readonly number: number }
   | { readonly type: 'prepared' }
   | { readonly type: 'diskLow'; readonly low: boolean }
   /** Refuse new sessions, answer what is in flight, then say `drained`. */
@@ -116,6 +118,7 @@ export type FromChannel =
   /** From a replica's channel 0: CONFIGs that are durable here. */
   | { readonly type: 'configs'; readonly configs: readonly ReceivedConfig[] }
   | { readonly type: 'configStored'; readonly number: number }
+  | { readonly type: 'recounted'; readonly number: number }
   | { readonly type: 'recoveryPoint'; readonly point: RecoveryPoint }
   | { readonly type: 'prepare'; readonly base: number }
   | { readonly type: 'drained' }

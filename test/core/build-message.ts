@@ -1,13 +1,13 @@
 /** Messages of a transcript: a type and what differs from the ordinary. */
 
 import { toWireHistory } from '../../daemon/core/wire-history.ts'
-import type { Message } from '../../protocol/control-message.ts'
+import type { Message, Messages } from '../../protocol/control-message.ts'
 import { CLUSTERS, nodeNamed, parseHistory, parseTerm } from './names.ts'
 import type { Arguments } from './transcript.ts'
 
 export function buildMessage(type: string, args: Arguments): Message {
-  const versions = (): { versionMin: number; versionMax: number } => {
-    const [versionMin = 1, versionMax = 1] = (args.option('versions') ?? '1..1').split('..').map(Number)
+  const versions = (otherwise = '1..1'): { versionMin: number; versionMax: number } => {
+    const [versionMin = 1, versionMax = 1] = (args.option('versions') ?? otherwise).split('..').map(Number)
     return { versionMin, versionMax }
   }
   switch (type) {
@@ -40,6 +40,8 @@ export function buildMessage(type: string, args: Arguments): Message {
         resume: args.listOption('resume', [0]),
         logPorts: args.listOption('ports', [7601]),
       }
+    case 'config_change':
+      return { type, ...versions('2..2'), ...configChange(args) }
     case 'heartbeat':
     case 'heartbeat_ok':
       return { type, sequence: args.number() }
@@ -66,6 +68,18 @@ export function buildMessage(type: string, args: Arguments): Message {
     }
     default:
       throw new Error(`transcripts have no message ${type}`)
+  }
+}
+
+function configChange(args: Arguments): Omit<Messages['config_change'], 'versionMin' | 'versionMax'> {
+  const names = (args.option('members') ?? '').split(',').filter(Boolean)
+  return {
+    clusterId: clusterOf(args),
+    base: args.numberOption('base', 1),
+    loosen: args.option('loosen') === 'yes',
+    quorum: args.numberOption('quorum', 0),
+    // a name with a ? does not count
+    members: names.map((name) => ({ address: name.replace('?', ''), inSync: !name.endsWith('?') })),
   }
 }
 

@@ -11,6 +11,7 @@ import { type ClusterConfig, EMPTY_CONFIG } from '../../protocol/cluster-config.
 import type { Message } from '../../protocol/control-message.ts'
 import { isErrorCode, TravertineError, type WireError } from '../../protocol/errors.ts'
 import { clusterId, nodeId, type Term } from '../../protocol/ids.ts'
+import type { WireMember } from '../../protocol/message-field.ts'
 import type { TermHistory } from '../../wal/term-history.ts'
 import { buildMessage } from './build-message.ts'
 import { CLUSTERS, nameOfNode, nodeNamed, parseHistory, parseTerm } from './names.ts'
@@ -193,12 +194,19 @@ function describeEffect(effect: Effect): string {
       return `adopt for ${effect.connection} history=${describeHistory(effect.history)}`
     case 'groupCommit':
       return `groupCommit ${effect.epoch}`
+    case 'changeConfig':
+      return `changeConfig ${describeConfig(effect.config)}`
     case 'drain':
     case 'stop':
       return effect.type
     case 'log':
       return `log ${effect.level}: ${effect.text}`
   }
+}
+
+function describeConfig({ number, loosened, quorum, members }: ClusterConfig): string {
+  const rows = members.map(({ row, address, inSync }) => `${row}:${address}${inSync ? '' : '(not in-sync)'}`)
+  return `number=${number} loosened=${loosened} quorum=${quorum} members=${rows.join(',')}`
 }
 
 function describeMessage(message: Message): string {
@@ -219,6 +227,10 @@ function describeField(name: string, value: unknown): string {
   if (name === 'term') return describeTerm(value as Term) // the codec's own shape
   if (name === 'history')
     return describeHistory(value as { number: bigint; nodeId: string; tag: number; starts: number[] }[]) // as above
+  if (name === 'members') {
+    const members = value as readonly WireMember[] // the codec's own shape
+    return members.map(({ address, inSync }) => (inSync ? address : `${address}(not in-sync)`)).join(',')
+  }
   if (Array.isArray(value)) return value.join(',')
   return typeof value === 'string' ? JSON.stringify(value) : String(value)
 }

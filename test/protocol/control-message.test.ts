@@ -133,7 +133,10 @@ t.test('REP-11 REP-12: each field that is missing or of a wrong kind is refused 
         const allowed =
           (kind === 'text' && value === 'x') ||
           (kind === 'map' && value?.constructor === Object) ||
-          (['u53[]', 'port[]', 'range[]', 'history'].includes(kind) && Array.isArray(value) && value.length === 0)
+          (kind === 'flag' && value === true) ||
+          (['u53[]', 'port[]', 'range[]', 'history', 'members'].includes(kind) &&
+            Array.isArray(value) &&
+            value.length === 0)
         if (allowed || (kind === 'level?' && value === undefined)) continue
         if (kind === 'map' && value instanceof Date) continue // msgpack has no word for "plain": it is shown, not used
         refused++
@@ -175,6 +178,10 @@ t.test('REP-11: limits of the kinds', (t) => {
     ['session_begin', 'history', new Array(TERM_HISTORY_LIMIT + 1).fill(entry), false],
     ['session_begin', 'history', [{ ...entry, tag: 0 }], false],
     ['session_begin', 'history', [{ ...entry, starts: [-1] }], false],
+    ['config_change', 'members', new Array(15).fill({ address: 'a:1', inSync: false }), true],
+    ['config_change', 'members', new Array(16).fill({ address: 'a:1', inSync: false }), false],
+    ['config_change', 'members', [{ address: 'a:1' }], false],
+    ['config_change', 'members', [{ address: 1, inSync: true }], false],
     ['log_open', 'secret', Buffer.alloc(SECRET_BYTES), true],
     ['log_open', 'secret', Buffer.alloc(SECRET_BYTES + 1), false],
     ['log_open_ok', 'term', { ...term, tag: 0 }, false],
