@@ -55,8 +55,8 @@ export interface ConnectOptions<Mode extends ValueMode = ValueMode> extends Call
   readonly values?: Mode | undefined
   readonly security?: ClientSecurity | undefined
   /**
-   * `true`: a lost connection is made anew, and what has no answer is sent again unless it is in the log. Otherwise the
-   * first loss is the end, and what has no answer then is `unknown`.
+   * A lost connection is made anew, and what has no answer is sent again unless it is in the log. `false`: the first loss
+   * is the end, and what has no answer then is `unknown`.
    */
   readonly reconnect?: boolean | undefined
   /** Told when sessions that were STORED are found to be lost with a change of history. */
@@ -139,7 +139,7 @@ export function checkConnectOptions(options: ConnectOptions, plain: World, role:
   if (values !== 'bytes' && values !== 'msgpack') {
     throw invalidValue(`values: found ${String(values)}, expected bytes or msgpack`)
   }
-  const { reconnect = false, onLost = () => {} } = options
+  const { reconnect = true, onLost = () => {} } = options
   if (typeof reconnect !== 'boolean') throw invalidValue(`reconnect: found ${typeof reconnect}, expected true or false`)
   if (typeof onLost !== 'function') throw invalidValue(`onLost: found ${typeof onLost}, expected a function`)
   const limits = callLimits(options, CLIENT_DEADLINE_MS_DEFAULT, world.clock)

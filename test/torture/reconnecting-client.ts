@@ -49,7 +49,12 @@ export class ReconnectingClient {
     if (this.#client === undefined || (await this.#client.catch(() => undefined)) === client) {
       this.#channels.clear()
       this.connects += 1
-      this.#client = connect({ address: this.#address, deadlineMs: CONNECT_MS_MAX, signal: this.#stop })
+      this.#client = connect({
+        address: this.#address,
+        reconnect: false,
+        deadlineMs: CONNECT_MS_MAX,
+        signal: this.#stop,
+      })
     }
     return this.#client
   }
