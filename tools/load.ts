@@ -112,6 +112,8 @@ async function load(file: string, options: Options): Promise<void> {
         if (said <= BAD_LINES_SAID) report.note(`line ${line} is left out: found ${found}`)
         if (said === BAD_LINES_SAID) report.note('further bad lines are only counted')
       },
+      onAway: (isAway) =>
+        report.note(isAway ? 'the connection is lost; goes on when there is a master again' : 'goes on'),
     })
     report.begin(loader.tally, channel)
     void stop.requested.then(() =>

@@ -34,6 +34,8 @@ export interface LoadOptions {
   /** Called often. */
   readonly onProgress: () => void
   readonly onBad: (line: number, found: string) => void
+  /** The node is out of reach, or back. */
+  readonly onAway: (isAway: boolean) => void
 }
 
 /** A session is sent when it has this many bytes, though it may have room for more records: latency, and memory. */
@@ -63,6 +65,7 @@ export class Loader {
   #session: Session | undefined
   #batch: SentBatch = EMPTY
   readonly #inFlight = new Set<Promise<void>>()
+  #isAway = false
 
   constructor(options: LoadOptions) {
     const { input, format, stopped } = options
@@ -112,9 +115,12 @@ export class Loader {
     }
   }
 
-  /** An input may be quiet for hours: a connection that was lost meanwhile should not be found out by its next record. */
+  /** An input may be quiet for hours: a connection that was lost meanwhile is not found out by its next record. */
   #lookAtChannel(): void {
-    const { channel } = this.#options
+    const { channel, onAway } = this.#options
+    const isAway = channel.state === 'reconnecting'
+    if (isAway !== this.#isAway) onAway(isAway)
+    this.#isAway = isAway
     if (channel.state === 'ended' && !this.#isEnded) void this.#attempt(() => channel.ready()).finally(this.#end)
   }
 

@@ -65,6 +65,7 @@ function options(chunks: Readable, channel: PlayedChannel, more: Partial<LoadOpt
     stopped: new Promise(() => undefined),
     onProgress: () => undefined,
     onBad: () => undefined,
+    onAway: () => undefined,
     ...more,
   }
 }
