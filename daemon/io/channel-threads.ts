@@ -31,6 +31,12 @@ export interface ThreadsOptions extends ChannelsOptions {
   readonly tls: TlsMaterial | undefined
 }
 
+/**
+ * What a batch leaves behind is garbage by the next one: a young generation of the size of a core's cache collects it as
+ * well as a large one, and keeps the memory of a busy channel flat.
+ */
+const CHANNEL_YOUNG_MIB = 6
+
 export class ChannelThreads implements Channels {
   readonly #workers: Worker[] = []
   readonly #options: ThreadsOptions
@@ -90,6 +96,7 @@ export class ChannelThreads implements Channels {
       workerData,
       transferList,
       name: `channel-${channel}`,
+      resourceLimits: { maxYoungGenerationSizeMb: CHANNEL_YOUNG_MIB },
     })
     this.#workers[channel] = worker
     return new Promise((resolve, reject) => {

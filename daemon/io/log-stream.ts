@@ -31,6 +31,8 @@ export interface LogStreamOptions {
 export class LogStream {
   readonly #options: LogStreamOptions
   #position: number
+  /** Slices that the socket has taken, to be read into again: as garbage they pile up faster than anybody collects them. */
+  readonly #free: Buffer[] = []
   #reading = false
   #stopped = false
 
@@ -47,8 +49,9 @@ export class LogStream {
   /** Bytes that are being flushed at `position`; sent at once if this stream is level and the connection has room. */
   offer(position: number, buffers: readonly Buffer[], bytes: number): void {
     const { connection } = this.#options
-    if (this.#stopped || this.#position !== position || connection.unsentBytes + bytes > SENDER_QUEUE_BYTES_LIMIT)
-      return
+    if (this.#stopped || this.#position !== position) return
+    const { unsentBytes } = connection // into an empty socket any flush goes, one of the largest session too
+    if (unsentBytes > 0 && unsentBytes + bytes > SENDER_QUEUE_BYTES_LIMIT) return
     connection.writeAll(buffers)
     this.#position += bytes
   }
@@ -74,10 +77,10 @@ export class LogStream {
     const behind = durablePosition() - this.#position
     if (behind <= 0) return
     try {
-      const slice = Buffer.allocUnsafeSlow(Math.min(behind, sliceBytes))
-      const got = files.read(this.#position, slice)
-      connection.write(slice.subarray(0, got))
-      this.#position += got
+      const buffer = this.#free.pop() ?? Buffer.allocUnsafeSlow(sliceBytes)
+      const slice = buffer.subarray(0, files.read(this.#position, buffer.subarray(0, Math.min(behind, sliceBytes))))
+      connection.writeAll([slice], () => this.#free.push(buffer))
+      this.#position += slice.length
     } catch (thrown) {
       if (!(thrown instanceof TravertineError)) throw thrown
       onError(thrown)
