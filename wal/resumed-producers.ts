@@ -1,6 +1,8 @@
 /**
  * Producers that came back and have not heard PROPAGATED for what stood in the log by then (REP-66). What lies before this
  * mastership is PROPAGATED when the replicas hold all of it: its layers are put together in the last one before.
+ *
+ * Another channel may have published both watermarks when this one has not told STORED yet; PROPAGATED waits for that.
  */
 import type { Board } from './board.ts'
 import { policyAsksForAny } from './durability.ts'
@@ -31,9 +33,10 @@ export class ResumedProducers {
   answer(propagated: bigint): void {
     if (this.#waiting.size === 0) return
     for (const [producer, { layer, epoch, lastSequence }] of this.#waiting) {
-      if (layer > propagated && !producer.isGone) continue
+      const isTrue = layer <= propagated && lastSequence <= producer.storedSequence
+      if (!isTrue && !producer.isGone) continue
       this.#waiting.delete(producer) // who is gone asks again when it comes back
-      if (layer <= propagated) producer.propagated(epoch, lastSequence)
+      if (isTrue) producer.propagated(epoch, lastSequence)
     }
   }
 }

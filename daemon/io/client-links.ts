@@ -82,10 +82,10 @@ export class ClientLinks {
       )
     }
     const producer = this.#live.get(open.producer) ?? producers.get(open.producer) ?? producers.make(open.producer)
-    this.#live.set(open.producer, producer)
     producer.link?.close()
     producer.link = undefined
     this.#giveUp(producer)
+    this.#live.set(open.producer, producer)
     const opening = { connection, open, rest: [rest], release }
     if (producer.queued === 0) return this.#answer(producer, opening)
     this.#waiting.set(producer, opening)
@@ -111,7 +111,8 @@ export class ClientLinks {
         opening.connection.end(encodeMessage({ type: 'error', error: toWireError(thrown) }))
       }
     }
-    for (const producer of this.#leaving) this.#forgetIdle(producer)
+    // a queue may take several flushes: who is not through stays where it is
+    for (const producer of this.#leaving) if (producer.queued === 0) this.#forgetIdle(producer)
   }
 
   pause(): void {
@@ -235,5 +236,6 @@ export class ClientLinks {
     this.#waiting.delete(producer)
     opening.release()
     opening.connection.end()
+    this.#forgetIdle(producer)
   }
 }

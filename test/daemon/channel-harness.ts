@@ -59,6 +59,8 @@ export class ChannelHarness {
   readonly poisons: TravertineError[] = []
   /** What was said of rows. */
   readonly rows: ('rowOpen' | 'rowDown')[] = []
+  /** While it is set, turns wait here: what is queued is not flushed. */
+  heldTurns: (() => void)[] | undefined
   /** The node's ends of the connections, in the order in which they came in. */
   readonly accepted: Socket[] = []
   #port = 0
@@ -81,7 +83,7 @@ export class ChannelHarness {
       onRecoveryPoint: () => undefined,
     })
     this.channel = new MasterChannel({
-      world: nodeWorld,
+      world: { ...nodeWorld, clock: { ...nodeWorld.clock, nextTurn: (act) => this.#nextTurn(act) } },
       run: runAtOnce,
       channel: 0,
       disk: this.disk,
@@ -108,6 +110,18 @@ export class ChannelHarness {
 
   async listen(): Promise<void> {
     this.#port = await this.channel.listen('127.0.0.1', 0)
+  }
+
+  /** From now on turns come as ever, and those that have waited first. */
+  releaseTurns(): void {
+    const held = this.heldTurns ?? []
+    this.heldTurns = undefined
+    for (const act of held) nodeWorld.clock.nextTurn(act)
+  }
+
+  #nextTurn(act: () => void): void {
+    if (this.heldTurns === undefined) nodeWorld.clock.nextTurn(act)
+    else this.heldTurns.push(act)
   }
 
   async open(level: 'stored' | 'propagated' = 'stored'): Promise<RawLink> {

@@ -1,8 +1,9 @@
 /** Producers that come back: after a break, after restarts of the master, beside themselves, and too late (chapter 7). */
 import t from 'tap'
+import { MIB } from '../../protocol/limits.ts'
 import { ChannelHarness } from './channel-harness.ts'
 import { Cluster, readKeys } from './cluster.ts'
-import { put, writeMany } from './raw-client.ts'
+import { put, until, writeMany } from './raw-client.ts'
 
 t.test(
   'REP-60 REP-62 REP-66: a producer goes on over another connection, and hears what became of its sessions',
@@ -145,4 +146,21 @@ t.test('REP-63 REP-64: a producer that was forgotten hears so, and a new one doe
   t.match(answer, { sequence: 0, lastEpoch: 0n })
   const later = await harness.resume({ producer: 99n, sent: 1, since: answer.since })
   t.equal(later.answer.sequence, 0, 'nobody was forgotten since it came first: nothing of it was ever written')
+})
+
+t.test('REP-27 REP-65: a client that has gone leaves more than one flush takes, and comes back', async (t) => {
+  const harness = new ChannelHarness(t)
+  await harness.listen()
+  const gone = await harness.open()
+  const { producer } = gone
+  harness.heldTurns = []
+  for (let i = 0; i < 3; i++) gone.write(put(`large-${i}`, Buffer.alloc(3 * MIB)))
+  gone.connection.socket.end()
+  await until('the node has read it all and seen the end', () => harness.accepted[0]!.destroyed)
+  harness.releaseTurns()
+  // with nobody waiting for an answer: the queue of one that left must not hold up the channel
+  await until('it is written', () => harness.writer.durablePosition > 9 * MIB)
+  const { link, answer } = await harness.resume({ producer, sent: 3 })
+  t.equal(answer.sequence, 3)
+  await link.untilStored(3)
 })

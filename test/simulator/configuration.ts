@@ -98,9 +98,6 @@ export function drawConfiguration(seed: number, ticks?: number): Configuration {
   }
 }
 
-/** Nodes do not ask their producer tables yet: what a client sends again would stand in the log twice. */
-const NODES_KNOW_PRODUCERS: boolean = false
-
 const NEEDS_REPLICA: ReadonlySet<FaultKind> = new Set([
   'cut one way',
   'cut both ways',
@@ -120,7 +117,7 @@ function drawClients(random: SeededRandom, channels: number): Configuration['cli
       burst: among(1, 1, 3, 10),
       pauseMsMax: among(0, 3, 30, 100),
       waits: random.chance(2, 3),
-      reconnects: random.chance(3, 4) && NODES_KNOW_PRODUCERS,
+      reconnects: random.chance(3, 4),
       channels: 1 + random.below(channels),
       sessions: among(20, 50, 100),
     }

@@ -137,4 +137,8 @@ export const SIM_MUTANTS: readonly SimMutant[] = [
       'wal/segments.js': [['disk.rename(side, path);\n    disk.syncDirectory(directory);', 'disk.rename(side, path);']],
     },
   },
+  {
+    name: 'resending without the producer check',
+    patches: { 'wal/producer-claim.js': [['const sequence = entry?.last ?? 0', 'const sequence = 0']] },
+  },
 ]
