@@ -90,8 +90,9 @@ export class Checkers {
   /** A client was told STORED. */
   answeredStored(session: Session, answer: Answer): void {
     const master = this.#masterOf(answer)
-    if (!master.node.isMaster) {
-      // it has been deposed since: the answer was on its way, and may be worth nothing any more
+    if (master?.node.isMaster !== true) {
+      // Deposed since, and its disk perhaps replaced: the answer was on its way and may be worth nothing any more, or it is
+      // that of the next master, of a session that it has found in its log.
       const now = [...this.#nodes.values()].find(({ node }) => node.isMaster)
       now?.view.advance()
       if (now?.view.sessions.has(session.id) !== true) session.isExcused = true
@@ -312,10 +313,9 @@ export class Checkers {
       return say(`the seal of its epoch on channel ${loose.channel} is not durable on ${node.name}`)
   }
 
-  #masterOf(answer: Answer): NodeState {
-    const found = [...this.#nodes.values()].find(({ node }) => answer.term.includes(` of ${node.nodeId.slice(0, 8)} `))
-    if (found === undefined) throw new Violation('stored', `an answer names an unknown master: ${answer.term}`)
-    return found
+  /** The node of the term that an answer names; undefined where its disk was replaced since. */
+  #masterOf(answer: Answer): NodeState | undefined {
+    return [...this.#nodes.values()].find(({ node }) => answer.term.includes(` of ${node.nodeId.slice(0, 8)} `))
   }
 
   #state(name: string): NodeState {
