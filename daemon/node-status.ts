@@ -58,6 +58,7 @@ export function describeNode({ manifest, board, core, whole, controlConnections,
   const open = board?.open() ?? 0n
   const replica = core instanceof ReplicaCore ? core : undefined
   const master = core instanceof MasterCore ? core : undefined
+  const config = master?.config ?? manifest.config
   return {
     role: manifest.role,
     nodeId: manifest.nodeId,
@@ -82,9 +83,9 @@ export function describeNode({ manifest, board, core, whole, controlConnections,
       state: r.state,
       error: r.lastError?.describe(),
     })),
-    configNumber: manifest.config.number,
-    quorum: manifest.config.quorum,
-    loosened: manifest.config.loosened,
+    configNumber: config.number,
+    quorum: config.quorum,
+    loosened: config.loosened,
     diskLow,
   }
 }

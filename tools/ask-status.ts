@@ -6,6 +6,7 @@ import type { ClientSecurity } from '../client/client.ts'
 import { shakeHands } from '../client/handshake.ts'
 import { checkConnectOptions } from '../client/options.ts'
 import { splitAddress } from '../protocol/address.ts'
+import type { PeerRole } from '../protocol/authentication.ts'
 import { TravertineError } from '../protocol/errors.ts'
 import { nodeWorld } from '../world/node-world.ts'
 
@@ -44,16 +45,21 @@ export function listOf(value: unknown): readonly StatusFields[] {
   return value.filter((one): one is StatusFields => typeof one === 'object' && one !== null)
 }
 
-async function askNode(address: string, security: ClientSecurity): Promise<AskedNode> {
+/** @param role which `security` has the secret for @throws CONFIG_INVALID for an address that is none */
+export async function askNode(
+  address: string,
+  security: ClientSecurity,
+  role: PeerRole = 'reader',
+): Promise<AskedNode> {
   try {
-    return { address, status: await statusOf(address, security) }
+    return { address, status: await statusOf(address, security, role) }
   } catch (thrown) {
     if (thrown instanceof TravertineError && thrown.code !== 'CONFIG_INVALID') return { address, error: thrown }
     throw thrown
   }
 }
 
-async function statusOf(address: string, security: ClientSecurity): Promise<StatusFields> {
+async function statusOf(address: string, security: ClientSecurity, role: PeerRole): Promise<StatusFields> {
   const parts = splitAddress(address)
   if (parts === undefined) {
     throw new TravertineError('CONFIG_INVALID', `Cannot use address "${address}": expected host:port`, {
@@ -61,7 +67,7 @@ async function statusOf(address: string, security: ClientSecurity): Promise<Stat
     })
   }
   const [host, port] = parts
-  const checked = checkConnectOptions({ address, security }, nodeWorld, 'reader')
+  const checked = checkConnectOptions({ address, security }, nodeWorld, role)
   const { world, credential } = checked
   const asked = await shakeHands(world, { host, port }, { type: 'status' }, 'status_ok', checked, credential)
   asked.connection.destroy()

@@ -7,6 +7,7 @@ import { resolve } from 'node:path'
 import { type Command, Option } from 'commander'
 import { HOST_DEFAULT, PORT_DEFAULT } from '../config/defaults.ts'
 import { initNode } from '../daemon/node.ts'
+import { TravertineError } from '../protocol/errors.ts'
 import {
   CHANNEL_COUNT_LIMIT,
   SEGMENT_BYTES_DEFAULT,
@@ -14,42 +15,51 @@ import {
   SEGMENT_BYTES_MIN,
 } from '../protocol/limits.ts'
 import type { Manifest, Role } from '../wal/manifest.ts'
+import { askNode } from './ask-status.ts'
 import { collect, newCommand, path, wholeNumber } from './command-line.ts'
 import { ExitCode } from './exit-codes.ts'
 import { coloursOf, printJson, printLine } from './output.ts'
+import { addSecurityOptions, readSecurityOptions, type SecurityOptions } from './security-options.ts'
 
-interface Options {
-  readonly role: Role
+interface Options extends SecurityOptions {
+  readonly role?: Role
+  readonly join?: string
   readonly clusterId?: string
-  readonly channels: number
+  readonly channels?: number
   readonly segmentBytes: number
   readonly replica: readonly string[]
   readonly json?: boolean
 }
 
 export function initCommand(): Command {
-  return newCommand({
+  const command = newCommand({
     name: 'init',
     summary: 'create a data directory',
     description:
       'Creates the data directory of a master or a replica. DIRECTORY must be empty or not exist. A master founds a ' +
-      'new cluster unless it is given the id of one; a replica needs the id, and the same number of channels.',
+      'new cluster unless it is given the id of one; a replica needs the id, and the same number of channels: with --join ' +
+      'it asks a running node for both. Afterwards `member add` makes it a member.',
     examples: [
       'travertine init /data/a --role master --channels 2 --replica 10.0.0.2:7400',
+      'travertine init /data/c --join 10.0.0.1:7400',
       'travertine init /data/b --role replica --channels 2 --cluster-id 6f1f0c1e-8c3c-4e62-9d0a-2f8f3a1f7b55',
     ],
-    exitCodes: [ExitCode.DIRECTORY, ExitCode.DISK],
+    exitCodes: [ExitCode.DIRECTORY, ExitCode.DISK, ExitCode.NETWORK],
   })
     .argument('<directory>', 'where to create it', path)
+    .addOption(new Option('--role <role>', 'what the node starts as').choices(['master', 'replica']))
     .addOption(
-      new Option('--role <role>', 'what the node starts as').choices(['master', 'replica']).makeOptionMandatory(),
+      new Option('--join <host:port>', 'be a replica of the cluster of this node, which runs').conflicts([
+        'clusterId',
+        'channels',
+        'replica',
+      ]),
     )
     .option('--cluster-id <uuid>', 'cluster to belong to; a replica needs it')
     .option(
       '--channels <number>',
-      `log channels of the cluster, fixed for ever: 1 to ${CHANNEL_COUNT_LIMIT}`,
+      `log channels of the cluster, fixed for ever: 1 to ${CHANNEL_COUNT_LIMIT}; 1 without it`,
       wholeNumber(1, CHANNEL_COUNT_LIMIT),
-      1,
     )
     .option(
       '--segment-bytes <number>',
@@ -63,11 +73,14 @@ export function initCommand(): Command {
       collect,
       [],
     )
-    .action(init)
+  return addSecurityOptions(command).action(init)
 }
 
-function init(directory: string, options: Options): void {
-  const { role, clusterId, channels, segmentBytes, replica: replicas, json } = options
+async function init(directory: string, options: Options): Promise<void> {
+  const { join, segmentBytes, replica: replicas, json } = options
+  const role = options.role ?? (join === undefined ? undefined : 'replica')
+  if (role === undefined || (join !== undefined && role !== 'replica')) throw wrongRole(role)
+  const { clusterId, channels = 1 } = join === undefined ? options : await clusterOf(join, options)
   const manifest = initNode({
     directory,
     role,
@@ -77,7 +90,7 @@ function init(directory: string, options: Options): void {
     ...(clusterId === undefined ? {} : { clusterId }),
   })
   if (json !== true) {
-    explain(directory, manifest)
+    explain(directory, manifest, join)
     return
   }
   printJson({
@@ -92,7 +105,25 @@ function init(directory: string, options: Options): void {
   })
 }
 
-function explain(directory: string, { role, clusterId, channels, config: { members } }: Manifest): void {
+function wrongRole(role: Role | undefined): TravertineError {
+  const found = role === undefined ? "required option '--role <role>' not specified" : `--role ${role} beside --join`
+  return new TravertineError('CONFIG_INVALID', `Cannot read the command line: ${found}`, {
+    hint: 'a master founds a cluster, a replica may join a running one; see --help',
+  })
+}
+
+/** Id and channel count, as a node says that runs. @throws what kept it from answering */
+async function clusterOf(address: string, options: SecurityOptions): Promise<{ clusterId: string; channels: number }> {
+  const { status, error } = await askNode(address, readSecurityOptions(options, 'reader'))
+  if (status === undefined) throw error ?? new TravertineError('CONNECT_FAILED', `Cannot ask ${address}`)
+  return { clusterId: String(status['clusterId']), channels: Number(status['channels']) }
+}
+
+function explain(
+  directory: string,
+  { role, clusterId, channels, config: { members } }: Manifest,
+  join: string | undefined,
+): void {
   const { bold, dim } = coloursOf(process.stdout)
   printLine(`Created a ${bold(role)} in ${resolve(directory)}`)
   printLine(`cluster id  ${bold(clusterId)}`)
@@ -108,11 +139,14 @@ function explain(directory: string, { role, clusterId, channels, config: { membe
     }
     if (members.length === 0)
       printLine(
-        '  it has no replica, so sessions reach STORED and never PROPAGATED; init again with --replica to change that',
+        '  it has no replica, so sessions reach STORED and never PROPAGATED; `travertine member add` changes that',
       )
   }
   printLine(`  run it; it listens on ${HOST_DEFAULT}:${PORT_DEFAULT} unless told otherwise by --host and --port:`)
   printLine(`    travertine run ${directory}`)
+  if (join === undefined) return
+  printLine('  make it a member, by the address that others reach it at:')
+  printLine(`    travertine member add HOST:PORT --node ${join}`)
 }
 
 const portOf = (address: string): string => address.slice(address.lastIndexOf(':') + 1)

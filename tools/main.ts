@@ -15,7 +15,9 @@ import { EXIT_CODE_MEANINGS, ExitCode, exitCodeOf } from './exit-codes.ts'
 import { initCommand } from './init.ts'
 import { inspectCommand } from './inspect.ts'
 import { loadCommand } from './load.ts'
+import { memberCommand } from './member.ts'
 import { outputDone, reportError, watchBrokenPipe } from './output.ts'
+import { policyCommand } from './policy.ts'
 import { runCommand } from './run.ts'
 import { statusCommand } from './status.ts'
 import { tailCommand } from './tail.ts'
@@ -41,6 +43,8 @@ ${exitCodesText(allExitCodes())}`,
     upCommand,
     loadCommand,
     statusCommand,
+    memberCommand,
+    policyCommand,
     tailCommand,
     inspectCommand,
     verifyCommand,

@@ -161,6 +161,11 @@ export class MasterCore implements Core {
     return this.#replicas.members
   }
 
+  /** What rules now: for `status`, together with `replicas`. */
+  get config(): ClusterConfig {
+    return this.#changes.config
+  }
+
   get clientCount(): number {
     return this.#clients.count
   }

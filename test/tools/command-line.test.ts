@@ -30,6 +30,8 @@ t.test('the help of every command has examples that fit its options, and its exi
     'init',
     'inspect',
     'load',
+    'member',
+    'policy',
     'run',
     'status',
     'tail',

@@ -1,0 +1,34 @@
+/** Finds the master of a running cluster by asking its nodes. */
+import type { ClientSecurity } from '../client/client.ts'
+import type { PeerRole } from '../protocol/authentication.ts'
+import { TravertineError } from '../protocol/errors.ts'
+import { CLIENT_REDIRECT_COUNT_LIMIT } from '../protocol/limits.ts'
+import { type AskedNode, askNode } from './ask-status.ts'
+import { reportStatus } from './status-report.ts'
+
+/**
+ * The master of the cluster that the given nodes belong to, and its status.
+ *
+ * @param role which `security` has the secret for
+ * @throws NOT_MASTER where the nodes know of none; what kept all of them from answering; CONFIG_INVALID for an address that is none
+ */
+export async function askMaster(
+  addresses: readonly string[],
+  security: ClientSecurity,
+  role: PeerRole,
+): Promise<Required<Pick<AskedNode, 'address' | 'status'>>> {
+  let asked: AskedNode[] = []
+  let next = [...addresses]
+  for (let turn = 0; turn < CLIENT_REDIRECT_COUNT_LIMIT && next.length > 0; turn++) {
+    asked = await Promise.all(next.map((address) => askNode(address, security, role)))
+    const { master, status } = reportStatus(asked)
+    if (master !== undefined && status !== undefined) return { address: master, status }
+    const named = asked.map((node) => node.status?.['masterAddress'])
+    next = [...new Set(named)].filter((one): one is string => typeof one === 'string' && one !== '')
+  }
+  const failure = asked.find(({ error }) => error !== undefined)?.error
+  if (failure !== undefined) throw failure
+  throw new TravertineError('NOT_MASTER', `Cannot find the master: found none that ${addresses.join(', ')} know of`, {
+    hint: 'is the master running? Name it, or another node, with --node',
+  })
+}
