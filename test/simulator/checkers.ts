@@ -53,7 +53,8 @@ export class Checkers {
   readonly #stamped = new Map<string, Map<number, ViewFrame>>()
   /** Frames that a start has cut off -> the mastership that began with it. */
   readonly #dropped = new Map<string, string>()
-
+  /** Of all that ever were masters: a disk that is new has another id. */
+  readonly #masterIds = new Set<string>()
   #changing = false
 
   constructor(history: ClientHistory) {
@@ -130,6 +131,7 @@ export class Checkers {
     const before = this.view(name).channels.flatMap(({ frames }) => frames)
     const state = this.#reread(name)
     const { view, node } = state
+    this.#masterIds.add(node.nodeId)
     this.#noteDropped(before, view)
     this.#checkWholeEpochs(node, view)
     this.#mustHoldAll(state, (session) => session.propagated, 'propagated')
@@ -159,10 +161,15 @@ export class Checkers {
     return state
   }
 
-  /** A change of master may lose what was STORED and not PROPAGATED. */
+  /**
+   * A change of master may lose what was STORED and not PROPAGATED. It may also bring back what an earlier one has lost:
+   * where the new master has never met the history that did not hold it.
+   */
   #excuse(view: LogView): void {
     for (const session of this.#history.sessions.values()) {
-      if (session.propagated === undefined && !view.sessions.has(session.id)) session.isExcused = true
+      const isHeld = view.sessions.has(session.id)
+      if (session.propagated === undefined && !isHeld) session.isExcused = true
+      if (session.outcome === 'lost' && isHeld) session.outcome = 'back'
     }
   }
 
@@ -313,9 +320,13 @@ export class Checkers {
       return say(`the seal of its epoch on channel ${loose.channel} is not durable on ${node.name}`)
   }
 
-  /** The node of the term that an answer names; undefined where its disk was replaced since. */
+  /** Undefined where that master's disk was replaced since. */
   #masterOf(answer: Answer): NodeState | undefined {
-    return [...this.#nodes.values()].find(({ node }) => answer.term.includes(` of ${node.nodeId.slice(0, 8)} `))
+    const isOf = (id: string): boolean => answer.term.includes(` of ${id.slice(0, 8)} `)
+    const found = [...this.#nodes.values()].find(({ node }) => isOf(node.nodeId))
+    if (found === undefined && ![...this.#masterIds].some(isOf))
+      throw new Violation('stored', `an answer names an unknown master: ${answer.term}`)
+    return found
   }
 
   #state(name: string): NodeState {

@@ -141,4 +141,10 @@ export const SIM_MUTANTS: readonly SimMutant[] = [
     name: 'resending without the producer check',
     patches: { 'wal/producer-claim.js': [['const sequence = entry?.last ?? 0', 'const sequence = 0']] },
   },
+  {
+    name: 'a producer table that a start does not rebuild',
+    patches: {
+      'wal/producer.js': [['new Producer(id, note), state, limits)', 'new Producer(id, note), undefined, limits)']],
+    },
+  },
 ]
