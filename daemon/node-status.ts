@@ -4,6 +4,7 @@ import type { Manifest, Role } from '../wal/manifest.ts'
 import type { Core } from './core/events.ts'
 import { MasterCore } from './core/master-core.ts'
 import { ReplicaCore } from './core/replica-core.ts'
+import type { StatSlots } from './metrics/stat-slots.ts'
 
 export interface ReplicaStatus {
   readonly row: number
@@ -13,6 +14,8 @@ export interface ReplicaStatus {
   readonly state: string
   /** STORED epochs that it is not known to hold; undefined while it is not connected. */
   readonly lagEpochs: number | undefined
+  /** Bytes that are durable on the master and not known to be durable there, all channels together; undefined before it has streamed. */
+  readonly lagBytes: number | undefined
   /** Why it is not streaming. */
   readonly error: string | undefined
 }
@@ -47,6 +50,8 @@ export interface NodeParts {
   readonly manifest: Manifest
   /** Only on a master. */
   readonly board: Board | undefined
+  /** What the channels tell of themselves. */
+  readonly stats: readonly StatSlots[]
   /** Undefined until the node listens. */
   readonly core: Core | undefined
   readonly whole: bigint
@@ -54,7 +59,8 @@ export interface NodeParts {
   readonly diskLow: boolean
 }
 
-export function describeNode({ manifest, board, core, whole, controlConnections, diskLow }: NodeParts): NodeStatus {
+export function describeNode(parts: NodeParts): NodeStatus {
+  const { manifest, board, core, stats, whole, controlConnections, diskLow } = parts
   const open = board?.open() ?? 0n
   const replica = core instanceof ReplicaCore ? core : undefined
   const master = core instanceof MasterCore ? core : undefined
@@ -80,6 +86,7 @@ export function describeNode({ manifest, board, core, whole, controlConnections,
       address: r.member.address,
       inSync: r.member.inSync,
       lagEpochs: board === undefined ? undefined : lagOf(board, r.member.row),
+      lagBytes: r.hasStreamed ? bytesBehind(stats, r.member.row) : undefined,
       state: r.state,
       error: r.lastError?.describe(),
     })),
@@ -101,3 +108,7 @@ function lagOf(board: Board, row: number): number | undefined {
   }
   return first > stored ? 0 : Number(stored - first) + 1
 }
+
+/** While it is away: as known last. */
+const bytesBehind = (stats: readonly StatSlots[], row: number): number =>
+  stats.reduce((sum, one) => sum + Math.max(0, one.get('durablePosition') - one.row(row, 'durablePosition')), 0)

@@ -56,6 +56,7 @@ export class RunningNode {
   readonly #held: HeldEpochs
   readonly #keeper: ManifestKeeper
   readonly #configs: ConfigWriter
+  readonly #stats: readonly StatSlots[]
   #core: Core | undefined
   #ticker: Ticker | undefined
   #marks = 0n
@@ -82,6 +83,7 @@ export class RunningNode {
     this.#held = new HeldEpochs(whole)
     this.#board = boardOf(options.log)
     this.#doorbells = options.log.ends.map(() => doorbellMemory())
+    this.#stats = options.stats ?? options.log.ends.map(() => new StatSlots())
     this.#threads = this.#openChannels(options)
     this.#configs = new ConfigWriter({
       keeper: this.#keeper,
@@ -131,14 +133,15 @@ export class RunningNode {
       manifest: this.#keeper.current,
       board: this.#board,
       core: this.#core,
+      stats: this.#stats,
       whole: this.#held.whole,
       controlConnections: this.#control.count,
       diskLow: this.#watch.isLow,
     })
   }
 
-  #openChannels({ openChannels, log, stats = log.ends.map(() => new StatSlots()) }: RunningNodeOptions): Channels {
-    const shared = { board: this.#board, doorbells: this.#doorbells, whole: this.#held.memory, stats }
+  #openChannels({ openChannels }: RunningNodeOptions): Channels {
+    const shared = { board: this.#board, doorbells: this.#doorbells, whole: this.#held.memory, stats: this.#stats }
     return openChannels({
       clock: this.#world.clock,
       starts: channelStarts(this.#config, this.#log, shared),
@@ -280,12 +283,8 @@ export class RunningNode {
       case 'rowOpen':
         return this.#step({ type: 'rowOpen', row: message.row, session: message.session, channel })
       case 'rowDown': {
-        const { row, session, error } = message
-        return this.#step(
-          error === undefined
-            ? { type: 'rowDown', row, session, channel }
-            : { type: 'rowDown', row, session, channel, error: fromWireError(error) },
-        )
+        const { error, ...row } = message
+        return this.#step({ ...row, ...(error === undefined ? {} : { error: fromWireError(error) }), channel })
       }
       case 'readerFailed': {
         const { session, error } = message

@@ -14,6 +14,8 @@ export interface NodeRow {
   readonly state: string
   /** Epochs that are STORED on the master and not known to be durable here; undefined where nobody knows. */
   readonly lagEpochs: number | undefined
+  /** Bytes of the log that are durable on the master and not known to be durable here. */
+  readonly lagBytes: number | undefined
   /** Why it is not as it should be; '' if it is. */
   readonly why: string
 }
@@ -52,8 +54,8 @@ export function reportStatus(asked: readonly AskedNode[]): StatusReport {
 function rowOf({ address, status, error }: AskedNode, isMaster: boolean, member: StatusFields | undefined): NodeRow {
   const role = status === undefined ? 'unknown' : String(status['role'])
   const inSync = member?.['inSync'] === true
-  const lag = member?.['lagEpochs']
-  const lagEpochs = lag === undefined || lag === null ? undefined : Number(lag)
+  const lagEpochs = countOf(member?.['lagEpochs'])
+  const lagBytes = countOf(member?.['lagBytes'])
   const faults: string[] = []
   if (error !== undefined) faults.push(error.describe())
   if (status?.['diskLow'] === true) faults.push('its disk is below the low-water mark')
@@ -62,8 +64,11 @@ function rowOf({ address, status, error }: AskedNode, isMaster: boolean, member:
     faults.push(String(member['error'] ?? 'it does not stream yet'))
   if (role === 'replica' && member === undefined) faults.push('no master that was asked has it as a member')
   const state = isMaster ? 'master' : String(member?.['state'] ?? 'unknown')
-  return { address, role, inSync, state, lagEpochs, why: faults.join('; ') }
+  return { address, role, inSync, state, lagEpochs, lagBytes, why: faults.join('; ') }
 }
+
+const countOf = (field: unknown): number | undefined =>
+  field === undefined || field === null ? undefined : Number(field)
 
 const termOf = ({ status }: AskedNode): number => Number(status?.['term'] ?? 0)
 

@@ -61,7 +61,11 @@ function jsonReport({ health, reasons, master, status, nodes }: StatusReport): o
       propagated: pick('propagated'),
     },
     policy: { number: pick('configNumber'), quorum: pick('quorum'), loosened: pick('loosened') },
-    nodes: nodes.map((node) => ({ ...node, lagEpochs: node.lagEpochs ?? null })),
+    nodes: nodes.map((node) => ({
+      ...node,
+      lagEpochs: node.lagEpochs ?? null,
+      lagBytes: node.lagBytes ?? null,
+    })),
   }
 }
 
@@ -73,8 +77,13 @@ function printReport({ health, reasons, master, status, nodes }: StatusReport): 
     printLine(`epochs      open ${open}, closed ${closed}, stored ${stored}, propagated ${propagated}`)
     printLine(`policy      quorum ${quorum}, config ${configNumber}, loosened ${loosened} times`)
   }
-  const rows = nodes.map((n) => [n.address, n.role, n.inSync ? 'in-sync' : '-', n.state, `${n.lagEpochs ?? '-'}`])
-  for (const line of table([['node', 'role', 'counts', 'state', 'epochs behind'], ...rows])) printLine(line)
+  const rows = nodes.map(({ address, role, inSync, state, lagEpochs, lagBytes }) => {
+    const counts = inSync ? 'in-sync' : role === 'master' ? '-' : 'no'
+    return [address, role, counts, state, `${lagEpochs ?? '-'}`, `${lagBytes ?? '-'}`]
+  })
+  for (const line of table([['node', 'role', 'counts', 'state', 'epochs behind', 'bytes behind'], ...rows])) {
+    printLine(line)
+  }
   for (const reason of reasons) printLine(`WHY  ${reason}`)
 }
 

@@ -51,6 +51,7 @@ export class ReplicationSession {
   #groupCommitInFlight = false
   #member: Member
   #isRetired = false
+  #hasStreamed = false
   /** Why the replica is not streaming now; shown in status. */
   lastError: TravertineError | undefined
 
@@ -66,6 +67,11 @@ export class ReplicationSession {
   /** It counts, or counts no more. */
   set member(member: Member) {
     this.#member = member
+  }
+
+  /** Since this mastership began, or since it is a member. */
+  get hasStreamed(): boolean {
+    return this.#hasStreamed
   }
 
   get isRetired(): boolean {
@@ -158,6 +164,7 @@ export class ReplicationSession {
     this.#rowsOpen.add(channel)
     if (this.#rowsOpen.size < this.#options.facts.channels) return []
     this.state = 'streaming'
+    this.#hasStreamed = true
     this.#retryMs = RECONNECT_MS_MIN
     this.#loggedCode = undefined
     this.lastError = undefined

@@ -121,6 +121,12 @@ export const METRICS = {
     labels: ['code'],
     help: 'Errors that were logged at warn or above, or told to a client or peer on a log connection; docs/RUNBOOK.md has a section per code',
   },
+  travertine_policy_loosened_total: {
+    type: 'counter',
+    unit: 'changes',
+    labels: [],
+    help: 'Changes of members or policy after which PROPAGATED promised less, since the cluster was made',
+  },
   travertine_disk_low: {
     type: 'gauge',
     unit: '0 or 1',

@@ -69,9 +69,10 @@ const perChannel =
   ({ channels }: MetricsView): Sample[] =>
     channels.map((stats, channel) => ({ labels: { channel }, value: read(stats) }))
 
-/** One sample per replica and channel of a master. */
+/** One sample per replica and channel of a master. Before it has streamed, its row may tell of a member that was removed. */
 function perRow(view: MetricsView, read: (stats: StatSlots, row: number) => number): Sample[] {
-  return (view.status?.replicas ?? []).flatMap(({ row, address }) =>
+  const told = view.status?.replicas.filter(({ lagBytes }) => lagBytes !== undefined) ?? []
+  return told.flatMap(({ row, address }) =>
     view.channels.map((stats, channel) => ({ labels: { replica: address, channel }, value: read(stats, row) })),
   )
 }
@@ -120,6 +121,7 @@ const SAMPLES: Readonly<Record<MetricName, (view: MetricsView) => Sample[]>> = {
   travertine_channel_queue_bytes: perChannel((stats) => stats.get('queuedBytes')),
   travertine_connections: connectionSamples,
   travertine_errors_total: errorSamples,
+  travertine_policy_loosened_total: ({ status }) => (status?.role === 'master' ? one(status.loosened) : []),
   travertine_disk_low: ({ status }) => one(status?.diskLow ?? false),
   travertine_thread_alive: ({ threads }) =>
     threads.map(({ name, alive }) => ({ labels: { thread: name }, value: Number(alive) })),
