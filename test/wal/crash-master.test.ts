@@ -3,10 +3,12 @@
  * (STYLE A.38). Every claim about STORED is shown here, on a disk that forgets what was not flushed.
  */
 import t from 'tap'
+import { joinPath } from '../../wal/disk.ts'
+import { readManifest } from '../../wal/manifest.ts'
 import { exploreCrashes } from '../sim/crash-explorer.ts'
 import { Life, type LifeHistory, NO_HISTORY, parseActs, restartAndCheck } from '../sim/lives.ts'
 import { SimDisk } from '../sim/sim-disk.ts'
-import { initMaster } from '../sim/sim-master.ts'
+import { DIRECTORY, initMaster } from '../sim/sim-master.ts'
 
 interface Scenario {
   readonly name: string
@@ -92,6 +94,29 @@ t.test('an initialised directory survives a crash right after init', async (t) =
   for (const choice of ['none', 'all'] as const) restartAndCheck(disk.crash(choice), NO_HISTORY)
   t.equal(disk.units().length, 0, 'init leaves nothing that a crash could take')
 })
+
+t.test(
+  'a crash inside init: a directory that has a manifest is complete, and one that has none is not opened',
+  async (t) => {
+    let [complete, refused] = [0, 0]
+    const looked = exploreCrashes({
+      disk: new SimDisk({ sectorBytes: 4096 }),
+      run: (running) => initMaster(running, 2),
+      check: ({ disk }) => {
+        if (disk.exists(joinPath(DIRECTORY, 'manifest'))) {
+          restartAndCheck(disk, NO_HISTORY)
+          complete++
+          return
+        }
+        t.throws(() => readManifest(disk, DIRECTORY), { code: /^DIRECTORY_(MISSING|NOT_INITIALISED)$/ })
+        refused++
+      },
+      selection: { perKind: 8, exhaustiveLimit: 64 },
+    })
+    t.comment(`${looked.moments} moments: ${complete} complete, ${refused} refused`)
+    t.ok(complete > 1 && refused > 20, 'both were seen')
+  },
+)
 
 t.test('repeated crashes with equal frames on a disk that is not erased', async (t) => {
   const acts = parseActs('w0 f0 w0 w1 f0 f1 w1')
