@@ -52,11 +52,15 @@ export interface BoardHandle {
   readonly start: BoardStart
 }
 
-export const boardShape = (channels: number): BoardShape => ({
+export type EpochSlots = Pick<BoardShape, 'ring' | 'bound'>
+
+const EPOCH_SLOTS: EpochSlots = { ring: EPOCH_RING, bound: EPOCH_BOUND }
+
+/** @param slots those of limits.ts unless said otherwise */
+export const boardShape = (channels: number, slots: EpochSlots = EPOCH_SLOTS): BoardShape => ({
   channels,
   rows: 1 + REPLICA_COUNT_LIMIT,
-  ring: EPOCH_RING,
-  bound: EPOCH_BOUND,
+  ...slots,
 })
 
 export function createBoard(shape: BoardShape, start: BoardStart): BoardHandle {

@@ -37,6 +37,8 @@ export class SimDisk implements Disk {
   readonly sectorBytes: number
   /** Called before each operation. The disk may be copied or crashed in it; what it throws, the operation throws. */
   onStep: ((step: SimStep) => void) | undefined
+  /** Called after each flush of a file: what it has done may be undone for as long as it would take. */
+  onFlushed: ((file: SimFile) => void) | undefined
   #capacityBytes: number
   #files = new Map<NodeId, SimFile>()
   #names = new SimNames()
@@ -47,6 +49,7 @@ export class SimDisk implements Disk {
   #plan: CrashPlan | undefined
   readonly #host: HandleHost = {
     begin: (step) => this.#begin(step),
+    flushed: (file) => this.onFlushed?.(file),
     stamp: () => this.#stamp(),
     room: () => this.#capacityBytes - this.#usedBytes(),
   }
@@ -185,6 +188,12 @@ export class SimDisk implements Disk {
   }
 
   // --- for checkers: no operation of the code under test, and never refused ---
+
+  /** The power goes while this flush is under way. */
+  undoFlush(file: SimFile): void {
+    file.undoFlush()
+    this.#stamp()
+  }
 
   /** The file as everybody sees it. */
   peek(path: string): SimFile | undefined {

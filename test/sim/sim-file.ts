@@ -34,6 +34,8 @@ export class SimFile {
   #size = 0
   #sizes: Versions<number> | undefined
   #sectors = new Map<number, Versions<Uint8Array>>()
+  /** What the last flush has made certain. */
+  #flushed = new Map<number, Versions<Uint8Array>>()
   /** What a sector held before it was last flushed, for `loseSector`. */
   #replaced = new Map<number, Uint8Array>()
   #replacedShared = false
@@ -91,10 +93,12 @@ export class SimFile {
   }
 
   syncData(failed: boolean): void {
+    this.#flushed = new Map()
     for (const [index, versions] of this.#sectors) {
       if (!versions.dirty) continue
       if (failed) versions.dirty = false
       else {
+        this.#flushed.set(index, versions)
         if (versions.latest !== 0) this.#ownReplaced().set(index, versions.options[0]!)
         this.#sectors.delete(index)
       }
@@ -102,6 +106,12 @@ export class SimFile {
     if (this.#sizes?.dirty !== true) return
     if (failed) this.#sizes.dirty = false
     else this.#sizes = undefined
+  }
+
+  /** The last flush was still under way: what it had to do may be done or not, sector by sector. */
+  undoFlush(): void {
+    for (const [index, versions] of this.#flushed) if (!this.#sectors.has(index)) this.#sectors.set(index, versions)
+    this.#flushed = new Map()
   }
 
   /** A copy that lives on by itself, unflushed state included. */

@@ -52,6 +52,8 @@ export interface SimFault {
 export interface HandleHost {
   /** Announces the operation. @returns the fault that hits it */
   begin(step: Omit<SimStep, 'index'>): SimFault | undefined
+  /** A flush has done what it can. */
+  flushed(file: SimFile): void
   /** Counts a change. */
   stamp(): number
   /** Bytes by which files may still grow. */
@@ -103,6 +105,7 @@ export class SimHandle implements DiskFile {
     const fault = this.#host.begin({ kind: 'syncData', path: this.path })
     this.#host.stamp()
     this.#file.syncData(fault !== undefined)
+    this.#host.flushed(this.#file)
     if (fault !== undefined) throw simError('syncData', fault.errno ?? 'EIO', this.path)
   }
 

@@ -76,7 +76,7 @@ export class Cluster {
 
   #newNode(index: number): ClusterNode {
     const { configuration, scheduler, network, pace, observer } = this.#options
-    const { seed, drifts, sectorBytes, syncMicrosMin, syncMicrosMax } = configuration
+    const { seed, drifts, sectorBytes, syncMicrosMin, syncMicrosMax, epochSlots } = configuration
     return new ClusterNode({
       name: `127.0.1.${index + 1}`,
       scheduler,
@@ -87,6 +87,7 @@ export class Cluster {
       disk: new SimDisk({ sectorBytes }),
       syncMicrosMin,
       syncMicrosMax,
+      epochSlots,
       observer,
     })
   }

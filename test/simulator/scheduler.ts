@@ -154,6 +154,16 @@ export class Actor {
     this.#plan()
   }
 
+  /** In an operation on the board, of which each step has its own time. */
+  get isInOperation(): boolean {
+    return this.#running !== undefined
+  }
+
+  /** When it will have done what it is doing now. */
+  get freeAt(): number {
+    return this.#freeAt
+  }
+
   /** What this thread is doing takes so much longer. */
   busy(micros: number): void {
     this.#freeAt = Math.max(this.#freeAt, this.#scheduler.now) + micros

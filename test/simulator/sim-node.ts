@@ -10,10 +10,12 @@ import { openLog } from '../../daemon/open-log.ts'
 import { RunningNode } from '../../daemon/running-node.ts'
 import { asError } from '../../protocol/errors.ts'
 import type { World } from '../../protocol/world.ts'
+import type { EpochSlots } from '../../wal/board.ts'
 import { type Manifest, readManifest } from '../../wal/manifest.ts'
 import type { CrashUnit } from '../sim/crash-plan.ts'
 import type { SeededRandom } from '../sim/seeded-random.ts'
 import type { SimDisk } from '../sim/sim-disk.ts'
+import type { SimFile } from '../sim/sim-file.ts'
 import type { SimStep } from '../sim/sim-handle.ts'
 import { Actor, type Life, LifeEnded, type Pace, type Scheduler } from './scheduler.ts'
 import { SimChannels } from './sim-channels.ts'
@@ -39,6 +41,7 @@ export interface SimNodeOptions {
   /** Microseconds per fdatasync. */
   readonly syncMicrosMin: number
   readonly syncMicrosMax: number
+  readonly epochSlots: EpochSlots
   readonly observer: NodeObserver
 }
 
@@ -73,6 +76,8 @@ export class SimNode {
   /** Operations on the disk until the process ends in the middle; 0: it does not. */
   #stepsToEnd = 0
   #endsBy: Survival | 'kill' = 'kill'
+  /** Flushes of channels that take their time: a power loss finds them under way. */
+  readonly #flushes = new Map<Actor, { readonly file: SimFile; readonly until: number }>()
   readonly #lineFreeAt = new Map<string, number>()
 
   constructor(options: SimNodeOptions) {
@@ -143,6 +148,12 @@ export class SimNode {
     for (const actor of this.#life?.actors ?? []) actor.busy(micros)
   }
 
+  /** One channel stands still, and the others go on. */
+  pauseOneChannel(random: SeededRandom, micros: number): void {
+    const channels = (this.#life?.actors ?? []).filter(({ name }) => name.includes('channel'))
+    if (channels.length > 0) channels[random.below(channels.length)]!.busy(micros)
+  }
+
   pauseOneThread(random: SeededRandom, micros: number): void {
     const actors = this.#life?.actors ?? []
     if (actors.length > 0) actors[random.below(actors.length)]!.busy(micros)
@@ -187,6 +198,7 @@ export class SimNode {
       log,
       world,
       pool,
+      epochSlots: this.#options.epochSlots,
       secrets: () => [],
       openChannels: (options) =>
         new SimChannels(
@@ -249,7 +261,9 @@ export class SimNode {
   }
 
   #afterPowerLoss(survival: Survival): SimDisk {
-    const { random } = this.#options
+    const { random, scheduler } = this.#options
+    for (const { file, until } of this.#flushes.values()) if (until > scheduler.now) this.disk.undoFlush(file)
+    this.#flushes.clear()
     if (survival !== 'some') return this.disk.crash(survival)
     // now everything with the same chance, now mostly kept, now mostly lost
     const mood = random.below(3)
@@ -263,10 +277,15 @@ export class SimNode {
 
   #watch(disk: SimDisk): void {
     disk.onStep = (step) => this.#onDiskStep(step)
+    disk.onFlushed = (file) => {
+      const { current } = this.#options.scheduler
+      if (current?.isInOperation === true) this.#flushes.set(current, { file, until: current.freeAt })
+    }
   }
 
   #onDiskStep(step: SimStep): void {
     const { scheduler, random, syncMicrosMin, syncMicrosMax } = this.#options
+    if (scheduler.current !== undefined) this.#flushes.delete(scheduler.current) // what comes next comes after it
     if (this.#stepsToEnd > 0) {
       this.#stepsToEnd -= 1
       if (this.#stepsToEnd === 0) {
