@@ -8,6 +8,7 @@ import { encodeEntry } from '../../protocol/entry-encoder.ts'
 import { encodeFrame, FrameKind, headerSeed } from '../../protocol/frame.ts'
 import { byteOffset, channelId, clusterId, epoch, nodeId, termNumber } from '../../protocol/ids.ts'
 import { encodeSeal } from '../../protocol/seal.ts'
+import { keepDivergent } from '../../wal/divergent.ts'
 import { initDirectory } from '../../wal/init-directory.ts'
 import { readManifest, writeManifest } from '../../wal/manifest.ts'
 import { SimDisk } from '../sim/sim-disk.ts'
@@ -188,17 +189,49 @@ t.test('whole epochs', async (t) => {
   const half = new Court()
   const both = [half.master, half.replica]
   half.session(half.sent(0), 1, both)
-  half.seal(0, 1, 1n, both) // does not name the other channel
+  half.seal(0, 1, 3n, both)
+  half.seal(1, 1, 3n, both)
   half.session(half.sent(1), 1, [half.replica])
   half.checkers.look()
   rejects(t, 'whole epochs', () => half.checkers.recoveredMaster(half.master.name))
+})
+
+t.test('named', async (t) => {
+  const court = new Court()
+  court.session(court.sent(0), 1, [court.master])
+  court.session(court.sent(1), 1, [court.master])
+  court.seal(0, 1, 3n, [court.master])
+  court.checkers.look()
+  court.seal(1, 1, 2n, [court.master]) // does not name the other channel
+  rejects(t, 'named', () => court.checkers.look())
+})
+
+t.test('kept', async (t) => {
+  const court = new Court()
+  const { disk, name } = court.replica
+  court.session(court.sent(), 1, [court.replica])
+  court.checkers.recovered(name)
+  const manifest = readManifest(disk, DIRECTORY)
+  const next = { ...manifest.history[0]!, term: { ...TERM, number: termNumber(2n) } }
+  const surplus = { channel: 0, from: 0, to: court.replica.ends[0]!, before: 2n }
+  keepDivergent(disk, DIRECTORY, surplus)
+  writeManifest(disk, DIRECTORY, { ...manifest, history: [...manifest.history, next] })
+  court.checkers.look()
+  t.pass('what was cut off is in divergent/')
+
+  const loser = new Court()
+  loser.session(loser.sent(), 1, [loser.replica])
+  loser.checkers.recovered(name)
+  writeManifest(loser.replica.disk, DIRECTORY, readManifest(disk, DIRECTORY))
+  rejects(t, 'kept', () => loser.checkers.look())
 })
 
 t.test('order', async (t) => {
   const court = new Court()
   const first = court.sent(0)
   court.session(first, 1, [court.master])
-  court.seal(0, 1, 1n, [court.master])
+  court.seal(0, 1, 3n, [court.master])
+  court.seal(1, 1, 3n, [court.master])
   const second = court.sent(0)
   court.session(second, 2, [court.master])
   court.seal(0, 2, 1n, [court.master])
@@ -206,7 +239,6 @@ t.test('order', async (t) => {
   court.stored(second, 2)
   const late = court.sent(1)
   court.session(late, 1, [court.master])
-  court.seal(1, 1, 2n, [court.master])
   rejects(t, 'order', () => court.stored(late, 1))
 })
 

@@ -7,17 +7,19 @@
  *   stored          answered STORED: in the master's log, in its epoch, and durable there, from then on
  *   propagated      the same on every replica whose disk is spared
  *   whole epochs    of the sessions stamped in an epoch all or none survive a start, and none outside of a whole epoch
+ *   named           every seal of an epoch names every channel that has sessions in it (WAL-31)
  *   order           a session sent after another one was answered is in no earlier epoch
  *   one history     one (term, position) has one content, wherever it lies
  *   once            no session is twice in a log
  *   not applied     what a client was told is not applied, or lost, is in no log
  *   dropped         what a start has cut off never comes back
+ *   kept            what a replica cuts off for a new history lies in its divergent/
  *   watermarks      propagated <= stored <= closed < open, none of them goes back while a node runs
  */
 import type { NodeStatus } from '../../daemon/node-status.ts'
 import type { SimDisk } from '../sim/sim-disk.ts'
 import type { Answer, ClientHistory, Session } from './history.ts'
-import { isSession, LogView, type ViewFrame } from './log-view.ts'
+import { isKept, isSession, LogView, type ViewFrame } from './log-view.ts'
 
 export class Violation extends Error {
   readonly rule: string
@@ -41,6 +43,8 @@ interface NodeState {
   readonly view: LogView
   /** When its disk was made new: it holds nothing that was sent before. */
   sparedSince: number
+  /** It runs, and nothing of its files was lost since they were read. */
+  isSettled: boolean
   marks: NodeStatus | undefined
 }
 
@@ -51,6 +55,8 @@ export class Checkers {
   readonly #contents = new Map<number, Map<number, Map<string, string>>>()
   /** mastership and epoch -> every session that was ever seen stamped in it, with its place */
   readonly #stamped = new Map<string, Map<number, ViewFrame>>()
+  /** mastership and epoch -> channels that have sessions in it, and those that all of its seals name */
+  readonly #named = new Map<string, { sessions: number; named: number }>()
   /** Frames that a start has cut off -> the mastership that began with it. */
   readonly #dropped = new Map<string, string>()
   /** Of all that ever were masters: a disk that is new has another id. */
@@ -65,14 +71,16 @@ export class Checkers {
     const view = new LogView(
       () => node.disk,
       (frame) => this.#seen(node, frame),
+      (frames) => this.#mustBeKept(node, frames),
     )
-    this.#nodes.set(node.name, { node, view, sparedSince: now, marks: undefined })
+    this.#nodes.set(node.name, { node, view, sparedSince: now, isSettled: false, marks: undefined })
   }
 
   /** The node's disk was lost, and replaced by an empty one. */
   replaced(name: string, now: number): void {
     const state = this.#state(name)
     state.sparedSince = now
+    state.isSettled = false
     state.view.restart()
   }
 
@@ -117,7 +125,14 @@ export class Checkers {
 
   /** Before a life of the node ends: what it wrote and nobody may see again. */
   ending(name: string): void {
-    this.#state(name).view.advance()
+    const state = this.#state(name)
+    state.view.advance()
+    state.isSettled = false
+  }
+
+  /** It has ended: its files may lose something before they are read again. */
+  down(name: string): void {
+    this.#state(name).isSettled = false
   }
 
   /** A replica has recovered, and has not appended anything yet. */
@@ -157,6 +172,7 @@ export class Checkers {
     state.view.restart()
     state.view.advance()
     state.marks = undefined
+    state.isSettled = true
     this.#checkOnce(state.node, state.view)
     return state
   }
@@ -234,11 +250,34 @@ export class Checkers {
     const cutBy = this.#dropped.get(placeOf(frame))
     if (cutBy !== undefined && this.#nodes.get(node.name)?.view.history.some(({ name }) => name === cutBy) === true)
       throw new Violation('dropped', `${placeOf(frame)} was cut off and is back in the log of ${node.name}`)
+    this.#checkNamed(node, frame)
     if (!isSession(frame)) return
     getOrMake(this.#stamped, `${frame.term} ${frame.epoch}`, () => new Map<number, ViewFrame>()).set(
       frame.position * 64 + frame.channel,
       frame,
     )
+  }
+
+  /** Else what is left of an epoch would look whole without the sessions of a channel that lost them. */
+  #checkNamed(node: CheckedNode, frame: ViewFrame): void {
+    const { channel, participants, term, epoch } = frame
+    if (participants === 0 && !isSession(frame)) return
+    const known = getOrMake(this.#named, `${term} ${epoch}`, () => ({ sessions: 0, named: -1 }))
+    if (isSession(frame)) known.sessions |= 1 << channel
+    else known.named &= participants
+    if ((known.sessions & ~known.named) !== 0)
+      throw new Violation(
+        'named',
+        `a seal of epoch ${epoch} of term ${term} on ${node.name} misses a channel with sessions`,
+      )
+  }
+
+  #mustBeKept(node: CheckedNode, frames: readonly ViewFrame[]): void {
+    if (node.isMaster || this.#nodes.get(node.name)?.isSettled !== true) return
+    for (const frame of frames) {
+      if (isSession(frame) && !isKept(node.disk, frame))
+        throw new Violation('kept', `${placeOf(frame)} was cut off on ${node.name}, and is not in its divergent/`)
+    }
   }
 
   #checkOnce(node: CheckedNode, view: LogView): void {

@@ -2,7 +2,11 @@
  * What a seed draws before anything runs: the cluster, its pace, its applications, and which faults may happen how often.
  * Printed first: no fault is hidden.
  */
+import { EPOCH_BOUND, EPOCH_RING } from '../../protocol/limits.ts'
+import type { EpochSlots } from '../../wal/board.ts'
 import { SeededRandom } from '../sim/seeded-random.ts'
+import { drawFocus, type Focus, focused } from './focus.ts'
+import { ROT_KINDS, type RotKind } from './rot.ts'
 import type { Habit } from './sim-client.ts'
 
 export const FAULT_KINDS = [
@@ -13,6 +17,7 @@ export const FAULT_KINDS = [
   'end in the middle',
   'pause node',
   'pause thread',
+  'pause channel',
   'cut one way',
   'cut both ways',
   'reset connection',
@@ -23,6 +28,7 @@ export const FAULT_KINDS = [
   'slow network',
   'restart',
   'replace replica',
+  'return to a paused channel',
   'change master',
 ] as const
 
@@ -30,8 +36,11 @@ export type FaultKind = (typeof FAULT_KINDS)[number]
 
 export interface Configuration {
   readonly seed: number
+  readonly focus: Focus
   readonly channels: number
   readonly replicas: number
+  /** Of the board. Small ones are met by a disk that hangs for a moment. */
+  readonly epochSlots: EpochSlots
   readonly sectorBytes: number
   readonly segmentBytes: number
   /** Simulated milliseconds with faults. */
@@ -50,6 +59,8 @@ export interface Configuration {
   readonly clients: readonly (Habit & { readonly sessions: number })[]
   readonly faults: readonly FaultKind[]
   readonly faultCount: number
+  /** How bytes of the master's log rot at the end; undefined: they do not. */
+  readonly rot: RotKind | undefined
   /** A restarted process ends again in the middle of its recovery in one of so many cases; 0: never. */
   readonly recoveriesPerEnd: number
 }
@@ -74,13 +85,15 @@ export function drawConfiguration(seed: number, ticks?: number): Configuration {
   const latencyMicrosMin = among(5, 30, 200)
   const isCalm = random.chance(1, 8)
   const kinds = FAULT_KINDS.filter((kind) => random.chance(1, 2) && (replicas > 0 || !NEEDS_REPLICA.has(kind)))
-  return {
+  const drawn: Configuration = {
     seed,
+    focus: drawFocus(random),
     channels,
     replicas,
+    epochSlots: among({ bound: EPOCH_BOUND, ring: EPOCH_RING }, { bound: 2, ring: 2 }, { bound: 3, ring: 4 }),
     sectorBytes: among(512, 512, 512, 64),
     segmentBytes: 64 * 1024,
-    ticks: ticks ?? among(500, 2_000, 5_000),
+    ticks: among(500, 2_000, 5_000),
     latencyMicrosMin,
     latencyMicrosMax: latencyMicrosMin * among(2, 10),
     windowBytes: among(2_000, 64 * 1024, 1024 * 1024),
@@ -90,19 +103,25 @@ export function drawConfiguration(seed: number, ticks?: number): Configuration {
     pauseMicros: among(200, 5_000, 20_000),
     syncMicrosMin,
     syncMicrosMax: syncMicrosMin * among(2, 5, 20),
-    drifts: Array.from({ length: 1 + replicas }, () => among(1000, 999, 1001, 950, 1050)),
+    drifts: Array.from({ length: 1 + REPLICAS_MAX }, () => among(1000, 999, 1001, 950, 1050)),
     clients: drawClients(random, channels),
     faults: isCalm ? [] : kinds,
     faultCount: isCalm || kinds.length === 0 ? 0 : 1 + random.below(10),
     recoveriesPerEnd: among(0, 2, 4),
+    rot: among(undefined, undefined, ...ROT_KINDS),
   }
+  const found = focused(drawn, random)
+  return ticks === undefined ? found : { ...found, ticks }
 }
+
+const REPLICAS_MAX = 2
 
 const NEEDS_REPLICA: ReadonlySet<FaultKind> = new Set([
   'cut one way',
   'cut both ways',
   'replace replica',
   'change master',
+  'return to a paused channel',
 ])
 
 function drawClients(random: SeededRandom, channels: number): Configuration['clients'] {
@@ -125,12 +144,16 @@ function drawClients(random: SeededRandom, channels: number): Configuration['cli
 }
 
 export function describeConfiguration(configuration: Configuration): string {
-  const { seed, clients, faults, drifts, ...rest } = configuration
+  const { seed, clients, faults, drifts, epochSlots, ...rest } = configuration
   const words = Object.entries(rest).map(([name, value]) => `${name} ${String(value)}`)
   const habits = clients.map(
     (c) =>
       `  client: ${c.sessions} sessions of ${c.valueBytesMin} to ${c.valueBytesMax} bytes, up to ${c.burst} at once on ${c.channels} channels, pauses up to ${c.pauseMsMax} ms${c.waits ? ', waits for answers' : ''}${c.reconnects ? ', reconnects' : ''}`,
   )
   const kinds = `  faults: ${faults.length === 0 ? 'none' : faults.join(', ')}`
-  return [`seed ${seed}: ${words.join(', ')}, clocks ${drifts.join(' ')}`, ...habits, kinds].join('\n')
+  return [
+    `seed ${seed}: ${words.join(', ')}, ring ${epochSlots.ring}, bound ${epochSlots.bound}, clocks ${drifts.join(' ')}`,
+    ...habits,
+    kinds,
+  ].join('\n')
 }

@@ -27,6 +27,7 @@ const DURATION_MICROS_MAX = 2_000_000
 /** A pause that a peer notices takes longer than its heartbeats. */
 const PAUSE_MICROS_MAX = 6_000_000
 const RESTART_MICROS_MAX = 300_000
+const RETURN_MICROS_MAX = 50_000
 
 export class Faults {
   readonly #options: FaultsOptions
@@ -97,6 +98,7 @@ export class Faults {
     'end in the middle': (node) => node.endWithin(1 + this.#options.random.below(120), this.#survivalOrKill()),
     'pause node': (node) => node.pause(this.#duration(PAUSE_MICROS_MAX)),
     'pause thread': (node) => node.pauseOneThread(this.#options.random, this.#duration(PAUSE_MICROS_MAX)),
+    'pause channel': (node) => node.pauseOneChannel(this.#options.random, this.#duration(DURATION_MICROS_MAX)),
     'cut one way': (node) => this.#cut(node, this.#otherThan(node), false),
     'cut both ways': (node) => this.#cut(node, this.#otherThan(node), true),
     'reset connection': () => this.#break(true, true),
@@ -127,7 +129,23 @@ export class Faults {
       this.#options.onReplaced(node)
       this.restartLater(node)
     },
+    'return to a paused channel': () => this.#returnToPausedChannel(),
     'change master': () => this.#changeMaster(),
+  }
+
+  /** A replica goes and comes back, often another one in its place, while one of the master's channels notices nothing. */
+  #returnToPausedChannel(): void {
+    const { cluster, random, scheduler, onReplaced } = this.#options
+    const node = cluster.replicas[random.below(cluster.replicas.length)]!
+    cluster.master.pauseOneChannel(random, 500_000 + this.#duration(DURATION_MICROS_MAX))
+    node.kill()
+    if (random.chance(1, 2)) {
+      cluster.replaceReplica(node)
+      onReplaced(node)
+    }
+    scheduler.in(random.below(RETURN_MICROS_MAX), () => {
+      if (!this.isOver && !node.isUp) node.boot()
+    })
   }
 
   #changeMaster(): void {
@@ -204,5 +222,6 @@ const isOfNode = (kind: FaultKind): boolean =>
     'half-open connection',
     'slow network',
     'replace replica',
+    'return to a paused channel',
     'change master',
   ].includes(kind)

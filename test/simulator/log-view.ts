@@ -12,6 +12,7 @@ import { DIRECTORY } from './sim-node.ts'
 const HEADER_BYTES = 72
 const KIND_ENTRIES = 1
 const KIND_SEAL = 2
+const KIND_MARK = 7
 
 export interface ViewFrame {
   readonly channel: number
@@ -27,6 +28,8 @@ export interface ViewFrame {
   /** Of a seal. */
   readonly prev: number
   readonly participants: number
+  /** Of a seal or MARK: below this position the channel says it is durable. 0 for others. */
+  readonly durable: number
 }
 
 export interface ViewMastership {
@@ -53,6 +56,7 @@ class ChannelView {
 export class LogView {
   readonly #disk: () => SimDisk
   readonly #onFrame: (frame: ViewFrame) => void
+  readonly #onCut: (frames: readonly ViewFrame[]) => void
   #manifest = ''
   #seedBytes: Buffer[] = []
   history: readonly ViewMastership[] = []
@@ -64,9 +68,15 @@ export class LogView {
   seals = new Map<number, ViewFrame[]>()
   #whole = new Set<number>([0])
 
-  constructor(disk: () => SimDisk, onFrame: (frame: ViewFrame) => void) {
+  /** @param onCut is told what a new history takes away while the node runs */
+  constructor(
+    disk: () => SimDisk,
+    onFrame: (frame: ViewFrame) => void,
+    onCut: (frames: readonly ViewFrame[]) => void = () => undefined,
+  ) {
     this.#disk = disk
     this.#onFrame = onFrame
+    this.#onCut = onCut
   }
 
   /** Forgets everything: the next `advance` reads all files. */
@@ -157,16 +167,19 @@ export class LogView {
     const parts = [history[shared], this.history[shared]].filter((m) => m !== undefined)
     this.history = history
     if (parts.length === 0) return
+    const gone: ViewFrame[] = []
     for (const [channel, view] of this.channels.entries()) {
       const cut = Math.min(...parts.map((m) => m.starts[channel] ?? 0))
       while (view.end > cut) {
         const frame = view.frames.pop()
         if (frame === undefined) break
         this.#forget(frame)
+        gone.push(frame)
         view.end = frame.position
       }
     }
     this.#whole = new Set([0])
+    this.#onCut(gone)
   }
 
   #forget(frame: ViewFrame): void {
@@ -239,13 +252,32 @@ function frameOf(channel: number, position: number, term: string, head: Buffer, 
     session: kind === KIND_ENTRIES ? body.readDoubleLE(17) : 0, // key of the first put
     prev: kind === KIND_SEAL ? Number(body.readBigUInt64LE(0)) : 0,
     participants: kind === KIND_SEAL ? Number(body.readBigUInt64LE(8)) : 0,
+    durable: durableOf(kind, body),
   }
 }
 
+const durableOf = (kind: number, body: Buffer): number => {
+  if (kind === KIND_SEAL) return Number(body.readBigUInt64LE(24))
+  return kind === KIND_MARK ? Number(body.readBigUInt64LE(0)) : 0
+}
+
 export const folderOf = (channel: number): string => `${DIRECTORY}/channels/${channel < 10 ? '0' : ''}${channel}`
-const nameOf = (base: number): string => `${base.toString(16).padStart(16, '0')}.wal`
-const basesOf = (disk: SimDisk, folder: string): number[] =>
+export const nameOf = (base: number): string => `${base.toString(16).padStart(16, '0')}.wal`
+export const basesOf = (disk: SimDisk, folder: string): number[] =>
   disk
     .peekNames(folder)
     .filter((name) => /^[0-9a-f]{16}\.wal$/.test(name))
     .map((name) => Number.parseInt(name.slice(0, 16), 16))
+
+/** Does a file of divergent/ hold this frame? Their names say from which position on: before-TERM-CHANNEL-POSITION.wal. */
+export function isKept(disk: SimDisk, frame: ViewFrame): boolean {
+  const folder = `${DIRECTORY}/divergent`
+  return disk.peekNames(folder).some((name) => {
+    const [, channel, from] = /^before-\d+-(\d{2})-([0-9a-f]{16})\.wal$/.exec(name) ?? []
+    if (Number(channel) !== frame.channel || from === undefined) return false
+    const offset = frame.position - Number.parseInt(from, 16)
+    const head = Buffer.alloc(HEADER_BYTES)
+    if (offset < 0 || disk.peek(`${folder}/${name}`)?.read(head, offset) !== HEADER_BYTES) return false
+    return frame.crc === `${head.readUInt32LE(0)} ${head.readUInt32LE(12)}`
+  })
+}

@@ -13,6 +13,7 @@ import { Cluster, type ClusterNode } from './cluster.ts'
 import { type Configuration, type FaultKind, streamOf } from './configuration.ts'
 import { Faults } from './faults.ts'
 import { ClientHistory } from './history.ts'
+import { Rot, type RotKind } from './rot.ts'
 import { Actor, LifeEnded, type Pace, Scheduler } from './scheduler.ts'
 import { SimClient } from './sim-client.ts'
 import { simClock } from './sim-clock.ts'
@@ -35,6 +36,8 @@ const LOOK_MICROS = 50_000
 const SETTLE_MICROS = 9_000_000
 const CALM_MICROS_MAX = 60_000_000
 const LAST_SESSIONS = 3
+/** Longer than it takes until an idle channel has written its MARK. */
+const QUIET_MICROS = 500_000
 
 export class Simulation {
   readonly #configuration: Configuration
@@ -47,9 +50,10 @@ export class Simulation {
   readonly #cluster: Cluster
   readonly #faults: Faults
   readonly #clients: SimClient[] = []
+  #rot: Rot | undefined
   #ids = 0
   #failure: Error | undefined
-  #phase: 'faults' | 'calm' | 'last words' | 'over' = 'faults'
+  #phase: 'faults' | 'calm' | 'last words' | 'quiet' | 'rot' | 'over' = 'faults'
   #phaseSince = 0
 
   constructor(configuration: Configuration, say: (text: string) => void) {
@@ -86,7 +90,7 @@ export class Simulation {
       for (const client of this.#clients) client.start()
       this.#look()
       await this.#scheduler.run(() => this.#failure !== undefined || this.#phase === 'over')
-      if (this.#failure === undefined) this.#checkers.atEnd()
+      if (this.#failure === undefined && this.#rot === undefined) this.#checkers.atEnd()
     } catch (error) {
       this.#failure ??= asError(error)
     } finally {
@@ -132,9 +136,15 @@ export class Simulation {
       case 'last words':
         if (this.#clients.some(({ isDone }) => !isDone) || this.#pending > 0)
           return this.#mustNotLast(lasted, `last sessions: ${this.#pending} answers are missing`)
-        if (this.#isLevel()) this.#enter('over')
+        if (this.#isLevel()) this.#enter('quiet')
         else this.#mustNotLast(lasted, 'the logs are not level')
         return
+      case 'quiet':
+        if (this.#configuration.rot === undefined) return this.#enter('over')
+        if (lasted > QUIET_MICROS) this.#beginRot(this.#configuration.rot)
+        return
+      case 'rot':
+        return this.#mustNotLast(lasted, 'a damaged node has neither started nor refused')
       case 'over':
         return
     }
@@ -154,7 +164,24 @@ export class Simulation {
     for (const node of this.#cluster.nodes) node.boot()
   }
 
-  #enter(phase: 'calm' | 'last words' | 'over'): void {
+  /** Everything was checked before: what rots now is checked by itself. */
+  #beginRot(kind: RotKind): void {
+    this.#checkers.atEnd()
+    const { master } = this.#cluster
+    master.losePower('all')
+    this.#rot = Rot.of(master, this.#checkers.view(master.name), kind, streamOf(this.#configuration.seed, 'faults', 1))
+    if (this.#rot === undefined) return this.#enter('over')
+    this.#say(`${kind}: ${this.#rot.describe()}`)
+    this.#enter('rot')
+    master.boot()
+  }
+
+  #judgeRot(error: Error | undefined): void {
+    this.#rot?.judge(error)
+    this.#enter('over')
+  }
+
+  #enter(phase: 'calm' | 'last words' | 'quiet' | 'rot' | 'over'): void {
     this.#phase = phase
     this.#phaseSince = this.#scheduler.now
   }
@@ -225,13 +252,16 @@ export class Simulation {
     const of = (node: SimNode): ClusterNode => node as ClusterNode // the cluster makes no others
     return {
       onRecovered: (node) => {
+        if (this.#rot?.node === node) this.#rot.recovered()
         if (of(node).isMaster) this.#checkers.recoveredMaster(node.name)
         else this.#checkers.recovered(node.name)
       },
       onStarted: (node) => this.#say(`${node.name} has started, life ${node.lives}`),
       onEnding: (node) => this.#checkers.ending(node.name),
       onDown: (node, error) => {
+        this.#checkers.down(node.name)
         this.#say(`${node.name} is down${error === undefined ? '' : `: ${error.message}`}`)
+        if (this.#rot?.node === node) return this.#judgeRot(error)
         if (error !== undefined) this.#judgeDown(of(node), error)
         if (!this.#faults.isOver) this.#faults.restartLater(of(node))
       },
