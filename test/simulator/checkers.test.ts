@@ -280,6 +280,32 @@ t.test('dropped', async (t) => {
   rejects(t, 'dropped', () => court.checkers.look())
 })
 
+t.test('an answer of a master whose disk was replaced since', async (t) => {
+  const court = new Court()
+  const session = court.sent()
+  court.session(session, 1, [court.master])
+  court.seal(0, 1, 1n, [court.master])
+  court.checkers.recoveredMaster(court.master.name)
+  court.master.nodeId = '33333333-0000-4000-8000-000000000000'
+  court.stored(session, 1)
+  t.pass('it may come late')
+})
+
+t.test('what was told lost may be back with a master that never met the history which lost it', async (t) => {
+  const court = new Court()
+  const session = court.sent()
+  session.outcome = 'lost'
+  court.session(session, 1, [court.master])
+  court.seal(0, 1, 1n, [court.master])
+  court.session(session, 1, [court.replica])
+  court.seal(0, 1, 1n, [court.replica])
+  rejects(t, 'not applied', () => court.checkers.atEnd())
+  court.checkers.changedMaster()
+  court.checkers.recoveredMaster(court.master.name)
+  court.checkers.atEnd()
+  t.pass('after a change of master')
+})
+
 t.test('liveness: logs of different length', async (t) => {
   const court = new Court()
   court.session(court.sent(), 1, [court.master])

@@ -121,8 +121,8 @@ export const SIM_MUTANTS: readonly SimMutant[] = [
     patches: {
       'daemon/open-log.js': [
         [
-          'ends: scans.map((scan) => scan.end)',
-          'ends: scans.map((scan) => scan.seals.findLast((seal) => seal.epoch <= whole.whole)?.end ?? scan.from)',
+          'const ends = scans.map((scan) => scan.end);',
+          'const ends = scans.map((scan) => scan.seals.findLast((seal) => seal.epoch <= whole.whole)?.end ?? scan.from);',
         ],
       ],
     },

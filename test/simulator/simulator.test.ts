@@ -27,7 +27,9 @@ t.test('a sample of seeds', async (t) => {
   )
 })
 
-t.test('seeds that have found something', async (t) => {
+const NONE = REGRESSIONS.length === 0 && 'none since seeds were drawn anew'
+
+t.test('seeds that have found something', { skip: NONE }, async (t) => {
   for (const { seed, what } of REGRESSIONS) t.equal((await runSeed(seed)).failure, undefined, `seed ${seed}: ${what}`)
 })
 
