@@ -1,5 +1,5 @@
 /** What the channels of a node begin with: the board they share, and per channel where and how it goes on. */
-import { Board, boardShape, createBoard, type EpochSlots } from '../wal/board.ts'
+import { Board, boardShape, createBoard } from '../wal/board.ts'
 import { encodePolicy, policyOf } from '../wal/durability.ts'
 import type { StatSlots } from './metrics/stat-slots.ts'
 import type { FullConfig } from './node-config.ts'
@@ -7,11 +7,11 @@ import type { OpenLog } from './open-log.ts'
 import type { ChannelStart } from './threads/thread-messages.ts'
 
 /** Only a master has one. */
-export function boardOf({ mastership, manifest }: OpenLog, slots?: EpochSlots): Board | undefined {
+export function boardOf({ mastership, manifest, epochSlots }: OpenLog): Board | undefined {
   if (mastership === undefined) return undefined
   const policy = encodePolicy(policyOf(manifest.config))
   const { firstEpoch, baseEpoch } = mastership
-  return new Board(createBoard(boardShape(manifest.channels, slots), { firstEpoch, baseEpoch, policy }))
+  return new Board(createBoard(boardShape(manifest.channels, epochSlots), { firstEpoch, baseEpoch, policy }))
 }
 
 export interface SharedMemory {

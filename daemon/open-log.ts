@@ -4,6 +4,7 @@
  */
 
 import type { World } from '../protocol/world.ts'
+import type { EpochSlots } from '../wal/board.ts'
 import type { Manifest } from '../wal/manifest.ts'
 import { configOfScans, wholeOfScans } from '../wal/mastership.ts'
 import type { ProducerTableState } from '../wal/producer-table.ts'
@@ -20,6 +21,8 @@ export interface OpenLog {
   readonly configs: readonly ConfigPlace[]
   /** The producer table of each channel as of its end. */
   readonly producers: readonly ProducerTableState[]
+  /** Of the board to come; those of limits.ts unless said otherwise. */
+  readonly epochSlots?: EpochSlots
   /** Only on a master. */
   readonly mastership: Mastership | undefined
   /** What a replica knows of its epochs. */

@@ -8,7 +8,7 @@ import { joinAddress } from '../protocol/address.ts'
 import type { SharedSecret } from '../protocol/authentication.ts'
 import { asError, DEFECT_CODE, type ErrorCode, fromWireError, TravertineError } from '../protocol/errors.ts'
 import type { World } from '../protocol/world.ts'
-import type { Board, EpochSlots } from '../wal/board.ts'
+import type { Board } from '../wal/board.ts'
 import type { Manifest } from '../wal/manifest.ts'
 import { boardOf, channelStarts } from './channel-starts.ts'
 import { ConfigWriter } from './config-writer.ts'
@@ -41,8 +41,6 @@ export interface RunningNodeOptions {
   /** Shared secrets that are valid now; none: nobody is asked. */
   readonly secrets: () => readonly SharedSecret[]
   readonly stats?: readonly StatSlots[]
-  /** Those of limits.ts unless said otherwise. */
-  readonly epochSlots?: EpochSlots
 }
 
 export class RunningNode {
@@ -83,7 +81,7 @@ export class RunningNode {
     })
     this.closed.catch(() => undefined) // `start` throws the same error; nobody else may be listening yet
     this.#held = new HeldEpochs(whole)
-    this.#board = boardOf(options.log, options.epochSlots)
+    this.#board = boardOf(options.log)
     this.#doorbells = options.log.ends.map(() => doorbellMemory())
     this.#stats = options.stats ?? options.log.ends.map(() => new StatSlots())
     this.#threads = this.#openChannels(options)

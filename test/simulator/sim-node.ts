@@ -195,10 +195,9 @@ export class SimNode {
     observer.onRecovered(this)
     const running = new RunningNode({
       config,
-      log,
+      log: { ...log, epochSlots: this.#options.epochSlots },
       world,
       pool,
-      epochSlots: this.#options.epochSlots,
       secrets: () => [],
       openChannels: (options) =>
         new SimChannels(
