@@ -16,6 +16,7 @@ import { channelDirectory, listSegments, segmentName } from '../wal/segments.ts'
 import type { WholeResult } from '../wal/whole-epoch.ts'
 import { ChannelWalk, gapError } from './channel-walk.ts'
 import { type DivergentFile, listDivergent } from './divergent-files.ts'
+import { type InspectedProducers, inspectProducers } from './inspect-producers.ts'
 import { type FoundChannel, scanDirectory } from './read-log.ts'
 
 export interface SegmentFacts {
@@ -48,6 +49,8 @@ export interface InspectedChannel {
   readonly wholeEnd: number | undefined
   readonly beyond: Beyond | undefined
   readonly recoveryPoint: RecoveryPoint | undefined
+  /** As of the end of the last whole epoch; of the log where that is unknown. */
+  readonly producers: InspectedProducers | undefined
   /** Why the channel cannot be read, or not to its end. */
   readonly error: TravertineError | undefined
 }
@@ -99,6 +102,7 @@ function inspectChannel(place: Place, found: FoundChannel, whole: bigint | undef
     wholeEnd,
     beyond: wholeEnd === undefined ? undefined : beyond?.beyond,
     recoveryPoint: pointOf(place, channel),
+    producers: scan === undefined ? undefined : inspectProducers(place, channel, wholeEnd ?? scan.end),
     error: found.error ?? beyond?.error,
   }
 }

@@ -13,6 +13,7 @@ import { newCommand, path, wholeNumber } from './command-line.ts'
 import { ExitCode, exitCodeOf } from './exit-codes.ts'
 import { channelsIn, memberText } from './frame-text.ts'
 import { type ListResult, listFrames } from './inspect-frames.ts'
+import { producerLines } from './inspect-producers.ts'
 import { type InspectedChannel, type InspectReport, inspectDirectory } from './inspect-report.ts'
 import { type Colours, coloursOf, errorText, outputRoom, printJson, printLine, say } from './output.ts'
 
@@ -33,7 +34,7 @@ export function inspectCommand(): Command {
     summary: 'show what is in a data directory',
     description:
       'Shows role, terms and members of a data directory, and per channel its files, where its log begins and ends, ' +
-      'its seals, the last whole epoch and what lies beyond it, and what was cut off and kept in divergent/. With ' +
+      'its seals, the last whole epoch and what lies beyond it, its producers with their last and missing sessions, and what was cut off and kept in divergent/. With ' +
       '--frames and --entries the log itself. Only reads; the node may be running.',
     examples: [
       'travertine inspect /data/a',
@@ -180,6 +181,7 @@ function printChannel(channel: InspectedChannel, colours: Colours): void {
     wholeEnd,
     beyond,
     recoveryPoint,
+    producers,
     error,
   } = channel
   printLine(colours.bold(`channel ${channel.channel}`))
@@ -206,6 +208,8 @@ function printChannel(channel: InspectedChannel, colours: Colours): void {
       `  recovery  begins at position ${position}, behind the seal of epoch ${epoch}; epoch ${stored} was STORED`,
     )
   }
+  for (const [i, line] of (producers === undefined ? [] : producerLines(producers)).entries())
+    printLine(i === 0 ? `  producers ${line}` : `            ${line}`)
   if (error !== undefined) printLine(`  ${colours.bold('FAULT')}     ${errorText(error, colours)}`)
 }
 

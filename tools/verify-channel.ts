@@ -17,6 +17,7 @@ import type { Manifest } from '../wal/manifest.ts'
 import type { RecoveryPoint } from '../wal/recovery-point.ts'
 import { mastershipAt } from '../wal/term-history.ts'
 import { type ChannelWalk, type Gap, gapError } from './channel-walk.ts'
+import { SessionOrder } from './session-order.ts'
 
 /** A seal on its channel. `end` moves on while MARKs follow directly (WAL-36). */
 export interface SealFound extends Seal {
@@ -67,6 +68,7 @@ export class ChannelCheck {
   /** Entries stamped in the open epoch so far: what the next first minor counts from. */
   #minorCount = 0n
   #pointMet = false
+  readonly #order = new SessionOrder()
   /** Of the newest CONFIG, and the term it stands in. */
   #configNumber = 0
   #configTerm = 0n
@@ -148,10 +150,18 @@ export class ChannelCheck {
   }
 
   #checkSession(header: ScannedFrame['header'], body: Buffer, position: number): void {
-    const { epoch, entryCount, firstMinor, flags } = header
+    const { epoch, entryCount, firstMinor, flags, producerId, producerSequence } = header
     this.counts.sessions++
     this.counts.entries += entryCount
     this.#enterEpoch(epoch, position)
+    const before = this.#order.note(producerId, producerSequence)
+    if (before !== undefined) {
+      this.#complain(
+        'LOG_DAMAGED',
+        position,
+        `found session ${producerSequence} of producer ${producerId} behind its session ${before}, expected a higher one`,
+      )
+    }
     const minor = (BigInt(this.channel) << 56n) + this.#minorCount
     if (firstMinor !== minor && !this.#blind) {
       this.#complain('LOG_DAMAGED', position, `found first minor version ${firstMinor}, expected ${minor}`)

@@ -7,6 +7,7 @@ import { startNode } from '../../daemon/node.ts'
 import type { LoggedEntry } from '../../protocol/entry.ts'
 import { entryFields, entryLine } from '../../tools/frame-text.ts'
 import { type ListOptions, listFrames } from '../../tools/inspect-frames.ts'
+import { producerLines } from '../../tools/inspect-producers.ts'
 import { inspectDirectory } from '../../tools/inspect-report.ts'
 import { NodeDisk } from '../../wal/node-disk.ts'
 import { temporaryDirectory } from '../temp-directory.ts'
@@ -97,6 +98,44 @@ t.test('what lies beyond the last whole epoch is counted, and marked in the list
     lines.map((line) => line.endsWith('[beyond the last whole epoch]')),
     [false, false, false, true, true, true, true],
   )
+})
+
+t.test('WAL-67: producers, with their last and missing sessions, up to the last whole epoch', async (t) => {
+  const log = new ForgedLog(join(temporaryDirectory(t), 'a'))
+  log.session(1n, { producerId: 7n, producerSequence: 3 })
+  log.session(1n, { producerId: 2n ** 64n - 1n, producerSequence: 1, firstMinor: 1n })
+  log.seal(1n)
+  log.session(2n, { producerId: 7n, producerSequence: 5 })
+  log.seal(2n)
+  log.session(3n, { producerId: 7n, producerSequence: 6 })
+  const { producers } = inspect(log.directory).channels[0]!
+  t.same(producers, {
+    evictedEpoch: 0n,
+    newest: [
+      {
+        id: '7',
+        last: 5,
+        epoch: 2n,
+        term: 1n,
+        judgedFrom: 1,
+        missing: [
+          [1, 2],
+          [4, 4],
+        ],
+      },
+      { id: '18446744073709551615', last: 1, epoch: 1n, term: 1n, judgedFrom: 1, missing: [] },
+    ],
+  })
+  t.same(producerLines(producers!), [
+    '2',
+    '7: last session 5 in epoch 2 of term 1; missing 1 to 2, 4',
+    '18446744073709551615: last session 1 in epoch 1 of term 1',
+  ])
+  const row = { id: '9', last: 40, epoch: 12n, term: 2n, judgedFrom: 38, missing: [] }
+  const many = producerLines({ evictedEpoch: 4n, newest: Array.from({ length: 12 }, () => row) })
+  t.equal(many[0], '12; others, up to epoch 4, may be forgotten')
+  t.equal(many[1], '9: last session 40 in epoch 12 of term 2; nothing is known below session 38')
+  t.equal(many.at(-1), '... and 2 older ones, see --json')
 })
 
 t.test('a damaged channel is told with file and position, and hides no other', async (t) => {

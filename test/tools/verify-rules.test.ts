@@ -48,6 +48,12 @@ const WRONG: readonly {
     write: (log) => log.session(2n, { firstMinor: 7n }),
   },
   {
+    name: 'WAL-67: a session of a producer again',
+    code: 'LOG_DAMAGED',
+    text: /session 1 of producer 5 behind its session 1, expected a higher one/,
+    write: (log) => log.session(2n, { producerSequence: 1 }),
+  },
+  {
     name: 'a session of a sealed epoch',
     code: 'LOG_DAMAGED',
     text: /session of epoch 1, expected one above 1/,
