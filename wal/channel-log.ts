@@ -131,9 +131,9 @@ export class ChannelLog implements LogPort {
     return this.#queue.length > 0 || this.#state.announced !== NONE || this.#options.writer.unwrittenBytes > 0
   }
 
-  /** Nothing queued, nothing in flight, everybody answered as far as the policy allows. */
+  /** Nothing queued, all of it STORED, and PROPAGATED told to whom can still hear it, as far as the policy allows. */
   get isDrained(): boolean {
-    const waits = this.#unpropagated.length > 0 && policyIsSatisfiable(this.#options.board.policy())
+    const waits = this.#unpropagated.isAwaited && policyIsSatisfiable(this.#options.board.policy())
     return !this.wantsFlush && this.#unstored.length === 0 && !waits
   }
 

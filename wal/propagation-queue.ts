@@ -30,6 +30,11 @@ export class PropagationQueue<O extends { readonly isGone: boolean }> {
     return this.#records.length
   }
 
+  /** Would anybody hear the answers? */
+  get isAwaited(): boolean {
+    return this.#records.findLast(({ origin }) => !origin.isGone) !== undefined
+  }
+
   push(record: Pending<O>): void {
     this.#records.push(record)
     if (this.#records.length > this.#thinAt) this.#thin()

@@ -36,6 +36,8 @@ export interface ClientLinksOptions {
   readonly onAccepted: () => void
   /** A connection or a session was refused: for whoever counts. */
   readonly onError: (error: TravertineError) => void
+  /** A connection has ended. */
+  readonly onClose: () => void
 }
 
 /** A connection whose log_open has no answer yet. */
@@ -183,6 +185,7 @@ export class ClientLinks {
         this.#links.delete(link)
         if (producer.link === link) producer.link = undefined
         this.#forgetIdle(producer)
+        this.#options.onClose()
       },
     })
     this.#links.add(link)

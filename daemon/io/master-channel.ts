@@ -109,6 +109,7 @@ export class MasterChannel implements Downstream {
       refusal: () => this.#refusal(),
       onAccepted: () => this.#accepted(),
       onError: (error) => stats.countError(error.code),
+      onClose: () => this.#checkDrained(),
     })
     this.#readers = new ReaderLinks({
       clock,

@@ -57,6 +57,7 @@ export class ChannelHarness {
   readonly writer: ChannelWriter
   readonly seed: number
   readonly poisons: TravertineError[] = []
+  isDrained = false
   /** What was said of rows. */
   readonly rows: ('rowOpen' | 'rowDown')[] = []
   /** While it is set, turns wait here: what is queued is not flushed. */
@@ -98,7 +99,9 @@ export class ChannelHarness {
       wake: () => undefined,
       onRow: (type) => this.rows.push(type),
       onReaderFailed: () => undefined,
-      onDrained: () => undefined,
+      onDrained: () => {
+        this.isDrained = true
+      },
       onPoison: (error) => this.poisons.push(error),
     })
     this.channel.registry.register({ session: 1n, version: 1, secret: SECRET, kind: 'client' })
