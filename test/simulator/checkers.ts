@@ -218,6 +218,9 @@ export class Checkers {
     this.#checkOrder(master.view)
     for (const session of this.#history.sessions.values()) {
       if (session.outcome !== 'not-applied' && session.outcome !== 'lost') continue
+      // a node that was made master by force may bring back what its rival's history had lost
+      const { toldIn } = session
+      if (toldIn !== undefined && !master.view.history.some(({ name }) => name === toldIn)) continue
       const holder = states.find(({ view }) => view.sessions.has(session.id))
       if (holder !== undefined)
         throw new Violation(

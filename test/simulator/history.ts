@@ -20,6 +20,8 @@ export interface Session {
   propagated: Answer | undefined
   /** How it ended for the client where a level was not reached. */
   outcome: string | undefined
+  /** Name of the mastership that said so: it speaks for its own history. */
+  toldIn: string | undefined
   /** A change of mastership was allowed to lose it. */
   isExcused: boolean
 }
@@ -36,6 +38,7 @@ export class ClientHistory {
       stored: undefined,
       propagated: undefined,
       outcome: undefined,
+      toldIn: undefined,
       isExcused: false,
     }
     this.sessions.set(session.id, sent)

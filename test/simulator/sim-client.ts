@@ -161,6 +161,7 @@ export class SimClient {
     then: () => void,
     level: 'stored' | 'propagated',
   ): Promise<void> {
+    const client = this.#client
     this.pending += 1
     try {
       const { term, epoch } = await promise
@@ -168,7 +169,9 @@ export class SimClient {
       then()
     } catch (error) {
       if (!(error instanceof ClientError)) throw error
-      if (level === 'stored' || error.outcome === 'lost') session.outcome = error.outcome
+      if (level === 'propagated' && error.outcome !== 'lost') return
+      session.outcome = error.outcome
+      session.toldIn = client === undefined ? undefined : termName(client.info.term)
     } finally {
       this.pending -= 1
     }
