@@ -76,7 +76,7 @@ export class Simulation {
       say: this.#say,
       onReplaced: (node) => this.#checkers.replaced(node.name, scheduler.now),
       onChangedMaster: () => this.#checkers.changedMaster(),
-      mayBecomeMaster: (node) => this.#checkers.holdsAllPropagated(node.name),
+      mayBecomeMaster: (node) => this.#checkers.mayBecomeMaster(node.name),
     })
     for (const node of this.#cluster.nodes) this.#checkers.watch(node, 0)
     for (const [i, client] of configuration.clients.entries()) this.#clients.push(this.#newClient(i, client))
