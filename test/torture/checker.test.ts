@@ -1,7 +1,7 @@
 /** The checker of the torture runs: what it must accept, and one history for each rule that it must reject. */
 import t from 'tap'
 import { check, checkAnswered, type Rule } from './checker.ts'
-import type { SessionRecord } from './client-history.ts'
+import type { Answer, SessionRecord } from './client-history.ts'
 import { type HandMadeTerm, handMadeLog, type Line, session, told } from './hand-made-history.ts'
 
 const a = session(1, 1)
@@ -88,6 +88,13 @@ t.test('an answered session is missing', async (t) => {
   t.same(objections(stored, without(6), LINES), ['one-history', 'stored'], 'on the master alone')
   const moved = retold({ 3: { stored: { term: 1n, tag: 7, epoch: 2n, at: 21 } } })
   t.same(objections(moved, LINES), ['stored'], 'in the epoch that the answer named')
+  const later = { term: 1n, tag: 7, epoch: 3n, at: 12 }
+  t.same(objections(retold({ 1: { stored: later } }), LINES), ['stored'], 'not in an earlier one')
+  const overBreak = (changes: Partial<Answer>): Rule[] =>
+    objections(retold({ 1: { stored: { ...later, isResumed: true, ...changes } } }), LINES)
+  t.same(overBreak({}), [], 'but where the answer came over another connection')
+  t.same(overBreak({ epoch: 1n }), ['stored'], 'and there never in a later one')
+  t.same(overBreak({ epoch: 2n, tag: 9 }), ['stored', 'two-terms'], 'nor in another term of the same epoch')
   const otherTerm = retold({ 3: { propagated: { term: 1n, tag: 9, epoch: 3n, at: 22 } } })
   t.same(objections(otherTerm, LINES), ['propagated', 'two-terms'], 'in the term that the answer named')
 })

@@ -4,7 +4,8 @@
  *
  * Called when faults are over and every log is level. Rules, each with a test in which it must object (checker.test.ts):
  *
- *   stored        what was answered STORED is in the master's log, in the term and epoch that the answer named
+ *   stored        what was answered STORED is in the master's log, in the term and epoch that the answer named, or in an
+ *                 earlier one where the answer came over another connection
  *   propagated    what was answered PROPAGATED is in the logs of all counted nodes, likewise
  *   twice         no session is in a log twice
  *   not-applied   what was answered "certainly not applied" is in no log
@@ -237,8 +238,11 @@ function checkOneHistory(master: NodeLog, replica: NodeLog, report: Report): voi
 
 const isSame = (a: SessionId | undefined, b: SessionId | undefined): boolean => a?.writer === b?.writer && a?.n === b?.n
 
-const isPlaceOf = ({ term, tag, epoch }: Answer, frame: NaiveFrame): boolean =>
-  frame.epoch === epoch && termOf(frame) === `${term} with tag ${tag}`
+/** After a break an answer names the epoch of the newest session told with it (docs/CLIENT.md); never an earlier one. */
+const isPlaceOf = ({ term, tag, epoch, isResumed }: Answer, frame: NaiveFrame): boolean =>
+  frame.epoch === epoch
+    ? termOf(frame) === `${term} with tag ${tag}`
+    : isResumed === true && frame.epoch < epoch && frame.term <= term
 
 const termOf = (frame: NaiveFrame): string => `${frame.term} with tag ${frame.bytes.readUInt32LE(20)}`
 

@@ -28,6 +28,8 @@ export interface Answer {
   readonly term: bigint
   readonly tag: number
   readonly epoch: bigint
+  /** Heard over another connection than that of the moment at which the session ended: it may name a later epoch. */
+  readonly isResumed?: boolean
 }
 
 export interface SessionRecord extends SessionContent {
@@ -50,8 +52,8 @@ export class ClientHistory {
     return record
   }
 
-  reached(level: Level, record: SessionRecord, { term, epoch }: Commit): void {
-    record[level] = { at: ++this.#clock, term: term.number, tag: term.tag, epoch }
+  reached(level: Level, record: SessionRecord, { term, epoch }: Commit, isResumed = false): void {
+    record[level] = { at: ++this.#clock, term: term.number, tag: term.tag, epoch, isResumed }
     if (level === 'propagated') this.propagatedCount += 1
   }
 }

@@ -1,6 +1,6 @@
 /**
- * A client that is connected anew whenever it was lost: what an application does with a client library that does not
- * reconnect by itself. It never resends; what was under way is `unknown`.
+ * A client that several writers share. It reconnects by itself and sends again what is not in the log; only one that could
+ * not be connected at first, or has ended for good, is made anew: then what was under way is `unknown`.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Channel, type Client, connect } from '../../client/client.ts'
@@ -26,7 +26,7 @@ export class ReconnectingClient {
       try {
         const client = await this.#connected()
         const channel = await this.#opened(client, id)
-        if (channel.state === 'open') return channel
+        if (lives(channel)) return channel
       } catch {
         // the node is down, or cut off: so it is for a while
       }
@@ -44,14 +44,13 @@ export class ReconnectingClient {
 
   async #connected(): Promise<Client> {
     const client = await this.#client?.catch(() => undefined)
-    if (client?.state === 'open') return client
+    if (client !== undefined && lives(client)) return client
     // several writers share the client: the first to notice connects
     if (this.#client === undefined || (await this.#client.catch(() => undefined)) === client) {
       this.#channels.clear()
       this.connects += 1
       this.#client = connect({
         address: this.#address,
-        reconnect: false,
         deadlineMs: CONNECT_MS_MAX,
         signal: this.#stop,
       })
@@ -68,3 +67,5 @@ export class ReconnectingClient {
     return opening
   }
 }
+
+const lives = ({ state }: Pick<Client | Channel, 'state'>): boolean => state === 'open' || state === 'reconnecting'

@@ -167,19 +167,22 @@ class Writer {
     const record = this.#options.history.sent(channel.id, content)
     abort.abort()
     try {
-      return this.#watch(record, session.end())
+      return this.#watch(record, channel, session.end())
     } catch (error) {
       this.#note(record, error)
       return { record, stored: Promise.resolve(false), propagated: Promise.resolve(false) }
     }
   }
 
-  #watch(record: SessionRecord, receipt: Receipt): Sent {
+  #watch(record: SessionRecord, channel: Channel, receipt: Receipt): Sent {
+    const { reconnects, state } = channel
+    // what waits for a connection goes over the next one
+    const isResumed = (): boolean => channel.reconnects !== reconnects || state !== 'open'
     this.#options.onWaiting(1)
     const reached = (level: 'stored' | 'propagated'): Promise<boolean> =>
       receipt[level].then(
         (commit) => {
-          this.#options.history.reached(level, record, commit)
+          this.#options.history.reached(level, record, commit, isResumed())
           return true
         },
         (error: unknown) => {
