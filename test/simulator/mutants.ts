@@ -110,8 +110,8 @@ export const SIM_MUTANTS: readonly SimMutant[] = [
           'const last = options.manifest.history.at(-1);\n    const term = last?.term.nodeId === options.manifest.nodeId ? last.term : nextTerm(options);',
         ],
         [
-          'history: [...options.manifest.history, mastership]',
-          'history: term === last?.term ? options.manifest.history : [...options.manifest.history, mastership]',
+          '[...options.manifest.history, mastership]',
+          'term === last?.term ? options.manifest.history : [...options.manifest.history, mastership]',
         ],
       ],
     },

@@ -97,9 +97,9 @@ function somePlace({ disk, nodeId }: ClusterNode, view: LogView, random: SeededR
   const first = frames.findLast((f) => f.position <= sectorAt)?.position ?? 0
   const later = frames.filter((f) => f.position >= sectorAt + disk.sectorBytes && isOwn(f.term))
   const started = view.history.findLast(({ name }) => isOwn(name))?.starts[channel] ?? 0
-  // whatever frame of the sector is the first that is hit, it is proven
+  // whichever byte of the sector is the first that is hit, it is proven
   const proven = Math.max(started, ...later.map(({ durable }) => durable))
-  if (first >= at || proven <= at) return undefined
+  if (first > at || proven < sectorAt + disk.sectorBytes) return undefined
   return { channel, path: `${folder}/${nameOf(base)}`, offset: at - base, base }
 }
 
