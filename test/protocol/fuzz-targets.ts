@@ -75,7 +75,11 @@ export const TEXT_TARGETS: readonly FuzzTarget[] = [
   },
   {
     name: 'secret-file',
-    samples: [Buffer.from(`# two of them\n${'0123456789abcdef'.repeat(2)}\n${'fedcba9876543210'.repeat(2)}\n`)],
+    samples: [
+      Buffer.from(
+        `# two of them\nall ${'0123456789abcdef'.repeat(2)}\nreader,writer ${'fedcba9876543210'.repeat(2)}\n`,
+      ),
+    ],
     repair: asItIs,
     decode: (bytes) => parseSecretFile(bytes.toString(), 'secret'),
   },
