@@ -95,6 +95,10 @@ t.test('an answered session is missing', async (t) => {
   t.same(overBreak({}), [], 'but where the answer came over another connection')
   t.same(overBreak({ epoch: 1n }), ['stored'], 'and there never in a later one')
   t.same(overBreak({ epoch: 2n, tag: 9 }), ['stored', 'two-terms'], 'nor in another term of the same epoch')
+  const lost = SESSIONS.map((r, i) =>
+    i === 3 ? { ...r, failed: { outcome: 'lost', code: 'SESSION_LOST' } as const } : r,
+  )
+  t.ok(objections(lost, LINES).includes('stored'), 'told lost, though no disk was')
   const otherTerm = retold({ 3: { propagated: { term: 1n, tag: 9, epoch: 3n, at: 22 } } })
   t.same(objections(otherTerm, LINES), ['propagated', 'two-terms'], 'in the term that the answer named')
 })

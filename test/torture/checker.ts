@@ -5,7 +5,7 @@
  * Called when faults are over and every log is level. Rules, each with a test in which it must object (checker.test.ts):
  *
  *   stored        what was answered STORED is in the master's log, in the term and epoch that the answer named, or in an
- *                 earlier one where the answer came over another connection
+ *                 earlier one where the answer came over another connection; nothing was told lost, as no disk was lost
  *   propagated    what was answered PROPAGATED is in the logs of all counted nodes, likewise
  *   twice         no session is in a log twice
  *   not-applied   what was answered "certainly not applied" is in no log
@@ -163,6 +163,7 @@ function checkAnswers(
   report: Report,
 ): void {
   for (const record of sessions) {
+    if (record.failed?.outcome === 'lost') report('stored', `session ${nameOf(record)} was told lost, and no disk was`)
     for (const rule of ['stored', 'propagated'] as const) {
       const answer = record[rule]
       if (answer === undefined || (rule === 'stored' && level === 'propagated')) continue
