@@ -28,6 +28,8 @@ const WRITERS_PER_CLIENT = 3
 const PAUSE_MS_MAX = 10
 const BURST_MAX = 12
 const CHAIN_MAX = 4
+/** Longer than any fault: what was under way is sent again, and does not expire before the node is back. */
+const SESSION_MS_MAX = 20_000
 /** Larger than any epoch will ever be: VERSION_ABOVE_EPOCH. */
 const IMPOSSIBLE_VERSION = { major: 2n ** 62n, minor: 0n }
 const EQUAL = { entries: 3, valueBytes: 100 }
@@ -159,7 +161,10 @@ class Writer {
     const abort = new AbortController()
     let session: Session
     try {
-      session = channel.beginSession({ deadlineMs: how.deadlineMs, signal: how.isAborted ? abort.signal : undefined })
+      session = channel.beginSession({
+        deadlineMs: how.deadlineMs ?? SESSION_MS_MAX,
+        signal: how.isAborted ? abort.signal : undefined,
+      })
     } catch {
       return undefined
     }
