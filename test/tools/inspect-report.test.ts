@@ -1,5 +1,5 @@
 /** What inspect finds out about a directory, and how frames and entries are shown. */
-import { cpSync, existsSync, readdirSync, rmSync } from 'node:fs'
+import { cpSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { connect } from '../../client/client.ts'
@@ -12,8 +12,7 @@ import { inspectDirectory } from '../../tools/inspect-report.ts'
 import { NodeDisk } from '../../wal/node-disk.ts'
 import { temporaryDirectory } from '../temp-directory.ts'
 import { ForgedLog, fingerprint, flipByte, put, segmentFile } from './forged-log.ts'
-import { until } from './travertine.ts'
-import { runningPair, writeRounds } from './written-pair.ts'
+import { runningPair, untilRecoveryPoints, writeRounds } from './written-pair.ts'
 
 const disk = new NodeDisk()
 const inspect = (directory: string) => inspectDirectory(disk, directory)
@@ -48,10 +47,7 @@ t.test(
     const pair = await runningPair(t, temporaryDirectory(t))
     const written = await writeRounds(pair, 50, 1000)
     const directories = [pair.masterDirectory, pair.replicaDirectory]
-    const points = directories.flatMap((directory) =>
-      [0, 1].map((n) => join(directory, `channels/0${n}/recovery.point`)),
-    )
-    await until(() => points.every((file) => existsSync(file))) // off the commit path, so not at once
+    await untilRecoveryPoints(pair)
     await pair.stop()
     const last = written.reduce((max, { epoch }) => (epoch > max ? epoch : max), 0n)
     for (const directory of directories) {

@@ -6,7 +6,7 @@ import { FLAG_EXPLICIT_VERSIONS } from '../../protocol/frame.ts'
 import { type LogEntry, readLog } from '../../tools/read-log.ts'
 import { temporaryDirectory } from '../temp-directory.ts'
 import { bodyOf, ForgedLog, fingerprint, flipByte, put, segmentFile, writeBytes } from './forged-log.ts'
-import { runningPair, writeRounds } from './written-pair.ts'
+import { runningPair, untilRecoveryPoints, writeRounds } from './written-pair.ts'
 
 const keyOf = ({ entry }: LogEntry): string => ('key' in entry ? Buffer.from(entry.key).toString() : '')
 
@@ -89,6 +89,7 @@ t.test('does not give what lies beyond the last whole epoch', async (t) => {
 t.test('refuses damage: found by the scan, or below the place where the scan began', async (t) => {
   const pair = await runningPair(t, temporaryDirectory(t))
   await writeRounds(pair, 40, 2000)
+  await untilRecoveryPoints(pair)
   await pair.stop()
   const directory = pair.masterDirectory
   const good = readLog({ directory })

@@ -19,7 +19,7 @@ import {
   segmentFile,
   writeBytes,
 } from './forged-log.ts'
-import { runningPair, writeRounds } from './written-pair.ts'
+import { runningPair, untilRecoveryPoints, writeRounds } from './written-pair.ts'
 
 const disk = new NodeDisk()
 const verify = (directory: string) => verifyLog({ directory, disk })
@@ -29,6 +29,7 @@ const forge = (t: Teardown, options?: ForgeOptions): ForgedLog =>
 t.test('a pair that has written: no fault, every frame counted, on both sides', async (t) => {
   const pair = await runningPair(t, temporaryDirectory(t))
   const written = await writeRounds(pair, 60, 1000)
+  await untilRecoveryPoints(pair)
   await pair.stop()
   for (const directory of [pair.masterDirectory, pair.replicaDirectory]) {
     const before = fingerprint(directory)

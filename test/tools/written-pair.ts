@@ -1,8 +1,12 @@
 /** A master and a replica that have run, written and stopped: data directories as nodes leave them. */
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Channel, type Client, connect } from '../../client/client.ts'
 import { initNode, startNode, type TravertineNode } from '../../daemon/node.ts'
+import { RECOVERY_POINT_NAME } from '../../wal/recovery-point.ts'
+import { channelDirectory } from '../../wal/segments.ts'
 import { CLUSTER, SEGMENT_BYTES } from './forged-log.ts'
+import { until } from './travertine.ts'
 
 interface Teardown {
   teardown(handler: () => unknown): unknown
@@ -71,4 +75,12 @@ export async function writeRounds(pair: RunningPair, rounds: number, valueBytes 
     await Promise.all(sessions)
   }
   return written
+}
+
+/** Each channel of both nodes has a recovery point: those are written off the commit path, so not at once. */
+export async function untilRecoveryPoints({ masterDirectory, replicaDirectory, channels }: RunningPair): Promise<void> {
+  const points = [masterDirectory, replicaDirectory].flatMap((directory) =>
+    channels.map(({ id }) => join(channelDirectory(directory, id), RECOVERY_POINT_NAME)),
+  )
+  await until(() => points.every((file) => existsSync(file)))
 }
