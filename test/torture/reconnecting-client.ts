@@ -43,10 +43,11 @@ export class ReconnectingClient {
   }
 
   async #connected(): Promise<Client> {
-    const client = await this.#client?.catch(() => undefined)
+    const known = this.#client
+    const client = await known?.catch(() => undefined)
     if (client !== undefined && lives(client)) return client
-    // several writers share the client: the first to notice connects
-    if (this.#client === undefined || (await this.#client.catch(() => undefined)) === client) {
+    // several writers share the client: the first to notice connects, and no second one does, whose client nobody would close
+    if (this.#client === undefined || this.#client === known) {
       this.#channels.clear()
       this.connects += 1
       this.#client = connect({
