@@ -14,7 +14,6 @@ import { ProgressWatch, type ThreadHealth } from './metrics/progress-watch.ts'
 import { RecoveryProgress } from './metrics/recovery-progress.ts'
 import type { MetricsView } from './metrics/scrape.ts'
 import { StatSlots } from './metrics/stat-slots.ts'
-import type { LogLine } from './node-config.ts'
 import type { NodeStatus } from './node-status.ts'
 
 /** A start that takes longer than so many seconds says how far it is. */
@@ -38,7 +37,7 @@ export interface Health {
 export class NodeProbe {
   readonly stats: readonly StatSlots[]
   readonly recovery: RecoveryProgress
-  readonly #logged = new Map<string, number>()
+  readonly #errors = new Map<string, number>()
   readonly #loop = new LoopDelayWatch()
   readonly #timer: NodeJS.Timeout
   readonly #clock: Pick<Clock, 'now'>
@@ -58,8 +57,9 @@ export class NodeProbe {
     this.#timer.unref()
   }
 
-  logged({ code }: LogLine): void {
-    if (code !== undefined) this.#logged.set(code, (this.#logged.get(code) ?? 0) + 1)
+  /** It was logged, or told on the control channel. */
+  countError(code: string): void {
+    this.#errors.set(code, (this.#errors.get(code) ?? 0) + 1)
   }
 
   /** The node listens. */
@@ -119,7 +119,7 @@ export class NodeProbe {
       channels: this.stats,
       threads: this.health().threads,
       loopDelay: this.#loop.read(),
-      logged: this.#logged,
+      errors: this.#errors,
       recovery: this.recovery,
     }
   }

@@ -64,7 +64,7 @@ export async function startNode(config: NodeConfig): Promise<TravertineNode> {
   const parts = new NodeParts(full.directory, channels, full.onLog)
   const { pool, probe } = parts
   const onLog = (line: LogLine): void => {
-    probe.logged(line)
+    if (line.code !== undefined) probe.countError(line.code)
     full.onLog(line)
   }
   try {
@@ -81,6 +81,7 @@ export async function startNode(config: NodeConfig): Promise<TravertineNode> {
       openChannels: (options) => security.watch(new ChannelThreads({ ...options, tls: security.tls })),
       secrets: () => security.secrets,
       stats: probe.stats,
+      onTold: (code) => probe.countError(code),
     })
     await node.start()
     probe.working(() => node.status())

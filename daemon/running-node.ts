@@ -12,9 +12,8 @@ import type { Board } from '../wal/board.ts'
 import type { Manifest } from '../wal/manifest.ts'
 import { boardOf, channelStarts } from './channel-starts.ts'
 import { ConfigWriter } from './config-writer.ts'
+import { createCore } from './core/create-core.ts'
 import type { Core, Effect, Event } from './core/events.ts'
-import { MasterCore } from './core/master-core.ts'
-import { ReplicaCore } from './core/replica-core.ts'
 import { HeldEpochs } from './held-epochs.ts'
 import type { Channels, ChannelsOptions } from './io/channel-threads.ts'
 import { ControlConnections } from './io/control-connections.ts'
@@ -41,6 +40,8 @@ export interface RunningNodeOptions {
   /** Shared secrets that are valid now; none: nobody is asked. */
   readonly secrets: () => readonly SharedSecret[]
   readonly stats?: readonly StatSlots[]
+  /** An error was told to a client or peer on the control channel. */
+  readonly onTold?: (code: string) => void
 }
 
 export class RunningNode {
@@ -97,6 +98,7 @@ export class RunningNode {
       world: options.world,
       onEvent: (event) => this.#heard(event),
       onRefused: (error) => this.#alarm('warn', error.code, error.describe()),
+      onTold: options.onTold ?? (() => undefined),
       status: () => ({ ...this.status() }),
       secrets: options.secrets,
     })
@@ -117,7 +119,7 @@ export class RunningNode {
     this.#tick() // the first client is told the watermarks as they are
     this.#ticker = new Ticker(this.#world.clock, () => this.#tick())
     this.#watch.check()
-    const cut = this.#log.divergentBytes
+    const { divergentBytes: cut } = this.#log
     if (cut > 0) this.#say(`${cut} bytes of epochs that were never answered are kept in divergent/`)
     this.#say(
       `${this.#keeper.current.role} listens on ${this.#config.host}:${this.port}, log channels on ${this.logPorts.join(', ')}`,
@@ -167,12 +169,9 @@ export class RunningNode {
   }
 
   #createCore(): Core {
-    const manifest = this.#keeper.current
-    const { clusterId, nodeId, channels, history, config } = manifest
-    const facts = { clusterId, nodeId, channels, logPorts: this.logPorts, address: this.#address }
     const { mastership, ends } = this.#log
-    if (mastership === undefined) return new ReplicaCore(facts, manifest)
-    return new MasterCore({ facts: { ...facts, term: mastership.term }, history, config, ends })
+    const addresses = { logPorts: this.logPorts, address: this.#address }
+    return createCore({ manifest: this.#keeper.current, term: mastership?.term, ends, ...addresses })
   }
 
   get #address(): string {

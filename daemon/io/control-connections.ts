@@ -23,6 +23,8 @@ export interface ControlOptions {
   readonly onEvent: (event: Event) => void
   /** A connection came above a limit, and was told so. Called once a minute at most. */
   readonly onRefused: (error: TravertineError) => void
+  /** An error was sent to the other side; of connections above a limit those that `onRefused` does not tell of. */
+  readonly onTold: (code: string) => void
   /** Answers a status request; the core has no part in it. */
   readonly status: () => Readonly<Record<string, unknown>>
   /** Asked for on each new connection, so that they can change; none: everybody may connect. */
@@ -114,6 +116,7 @@ export class ControlConnections {
     const connection = this.#connections.get(id)
     if (connection === undefined) return // it has gone; the core hears, or has heard, `closed`
     connection.write(encodeMessage(message))
+    if (message.type === 'error') this.#options.onTold(message.error.code)
     if (connection.unsentBytes > UNREAD_BYTES_LIMIT) connection.destroy() // a peer that does not read is cut
   }
 
@@ -132,7 +135,7 @@ export class ControlConnections {
   #refuse(connection: Connection, error: TravertineError): void {
     connection.end(encodeMessage({ type: 'error', error: toWireError(error) }))
     const now = this.#world.clock.now()
-    if (now < this.#quietUntil) return
+    if (now < this.#quietUntil) return this.#options.onTold(error.code)
     this.#quietUntil = now + REFUSED_NOTE_MS
     this.#options.onRefused(error)
   }

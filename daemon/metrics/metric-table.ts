@@ -119,7 +119,7 @@ export const METRICS = {
     type: 'counter',
     unit: 'errors',
     labels: ['code'],
-    help: 'Errors that were logged at warn or above, or told to a client or peer on a log connection; docs/RUNBOOK.md has a section per code',
+    help: 'Times that an error was logged at warn or above, or told to a client or peer; docs/RUNBOOK.md has a section per code',
   },
   travertine_policy_loosened_total: {
     type: 'counter',

@@ -23,8 +23,8 @@ export interface MetricsView {
   readonly threads: readonly ThreadHealth[]
   /** Of the control thread. */
   readonly loopDelay: LoopDelay
-  /** Lines of the log, at warn and above, by code. */
-  readonly logged: ReadonlyMap<string, number>
+  /** By code: lines of the log at warn and above, and what was told on the control channel. */
+  readonly errors: ReadonlyMap<string, number>
   /** Per channel. */
   readonly recovery: Pick<RecoveryProgress, 'readBytes' | 'totalBytes'>
 }
@@ -184,8 +184,8 @@ function connectionSamples({ status, channels }: MetricsView): Sample[] {
   ]
 }
 
-function errorSamples({ channels, logged }: MetricsView): Sample[] {
+function errorSamples({ channels, errors }: MetricsView): Sample[] {
   const told = (Object.keys(ERROR_CODES) as ErrorCode[]) // its own keys
     .map((code) => ({ labels: { code }, value: channels.reduce((sum, stats) => sum + stats.errors(code), 0) }))
-  return [...told, ...[...logged].map(([code, value]) => ({ labels: { code }, value }))]
+  return [...told, ...[...errors].map(([code, value]) => ({ labels: { code }, value }))] // summed up when merged
 }

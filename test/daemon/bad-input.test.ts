@@ -7,6 +7,7 @@ import type { TravertineNode } from '../../daemon/node.ts'
 import { encodeMessage, type Message } from '../../protocol/control-message.ts'
 import { FRAME_HEADER_BYTES, FrameKind, HeaderOffset, headerCrcOf } from '../../protocol/frame.ts'
 import { CONTROL_MESSAGE_BYTES_LIMIT, SESSION_BYTES_LIMIT } from '../../protocol/limits.ts'
+import { scrape } from '../metrics/scrape.ts'
 import { Cluster, readKeys } from './cluster.ts'
 import { HELLO, put, RawClient, RawConnection, type RawLink, until } from './raw-client.ts'
 
@@ -153,8 +154,8 @@ t.test('log_open: who may not open a log connection, and why', async (t) => {
   await good.untilStored(good.write(put('undisturbed')))
 })
 
-t.test('control connections: bad hellos and garbage', async (t) => {
-  const cluster = await Cluster.start(t)
+t.test('control connections: bad hellos and garbage, told and counted by code', async (t) => {
+  const cluster = await Cluster.start(t, { admin: true })
   const client = await cluster.client()
   const good = await client.open(0)
   const attempts: readonly (readonly [string, string, Buffer])[] = [
@@ -177,6 +178,11 @@ t.test('control connections: bad hellos and garbage', async (t) => {
   }
   await good.untilStored(good.write(put('undisturbed')))
   t.equal(cluster.node('m').status().clients, 1)
+  const counted = await scrape(cluster.node('m').admin?.port ?? 0)
+  for (const code of new Set(attempts.map(([, wanted]) => wanted))) {
+    const told = attempts.filter(([, wanted]) => wanted === code).length
+    t.equal(counted.value('travertine_errors_total', { code }), told, `${code} in the metrics`)
+  }
 })
 
 t.test('half handshakes: connections that say nothing, or half a word, disturb nobody', async (t) => {
