@@ -9,22 +9,30 @@ import { readFileSync } from 'node:fs'
 import { type Command, CommanderError } from 'commander'
 import { TravertineError } from '../protocol/errors.ts'
 import { exitCodesText, quietCommand } from './command-line.ts'
-import { completionCommand } from './completion.ts'
-import { configCommand } from './config.ts'
 import { EXIT_CODE_MEANINGS, ExitCode, exitCodeOf } from './exit-codes.ts'
-import { initCommand } from './init.ts'
-import { inspectCommand } from './inspect.ts'
-import { loadCommand } from './load.ts'
-import { memberCommand } from './member.ts'
 import { outputDone, reportError, watchBrokenPipe } from './output.ts'
-import { policyCommand } from './policy.ts'
-import { runCommand } from './run.ts'
-import { statusCommand } from './status.ts'
-import { tailCommand } from './tail.ts'
-import { upCommand } from './up.ts'
-import { verifyCommand } from './verify.ts'
 
-function travertineCommand(): Command {
+/** In the order of the help. Their modules are loaded when they are wanted: most of the time of a short command is loading. */
+const SUB_COMMANDS: Readonly<Record<string, () => Promise<() => Command>>> = {
+  init: async () => (await import('./init.ts')).initCommand,
+  run: async () => (await import('./run.ts')).runCommand,
+  up: async () => (await import('./up.ts')).upCommand,
+  load: async () => (await import('./load.ts')).loadCommand,
+  status: async () => (await import('./status.ts')).statusCommand,
+  member: async () => (await import('./member.ts')).memberCommand,
+  policy: async () => (await import('./policy.ts')).policyCommand,
+  tail: async () => (await import('./tail.ts')).tailCommand,
+  inspect: async () => (await import('./inspect.ts')).inspectCommand,
+  verify: async () => (await import('./verify.ts')).verifyCommand,
+  config: async () => (await import('./config.ts')).configCommand,
+  completion: async () => (await import('./completion.ts')).completionCommand,
+}
+
+/** It speaks of all the others. */
+const KNOWS_ALL = 'completion'
+
+/** @param first word of the command line; anything but a sub-command gets all of them, for help and hints */
+async function travertineCommand(first: string): Promise<Command> {
   const program = quietCommand('travertine')
     .description('A write-ahead log kept durable on several machines, with group commit across channels.')
     .version(packageVersion(), '-V, --version', 'show the version')
@@ -37,28 +45,17 @@ Example, a master and a replica on this machine with real data in them:
 
 ${exitCodesText(allExitCodes())}`,
     )
-  const commands = [
-    initCommand,
-    runCommand,
-    upCommand,
-    loadCommand,
-    statusCommand,
-    memberCommand,
-    policyCommand,
-    tailCommand,
-    inspectCommand,
-    verifyCommand,
-    configCommand,
-    completionCommand,
-  ]
-  for (const make of commands) program.addCommand(make())
+  const isAlone = Object.hasOwn(SUB_COMMANDS, first) && first !== KNOWS_ALL
+  for (const [name, load] of Object.entries(SUB_COMMANDS)) {
+    if (!isAlone || name === first) program.addCommand((await load())())
+  }
   return program
 }
 
 /** @returns the exit code */
 async function main(words: readonly string[]): Promise<number> {
   try {
-    await travertineCommand().parseAsync(words, { from: 'user' })
+    await (await travertineCommand(words[0] ?? '')).parseAsync(words, { from: 'user' })
     return Number(process.exitCode ?? ExitCode.DONE)
   } catch (thrown) {
     if (thrown instanceof CommanderError && thrown.exitCode === 0) return ExitCode.DONE // --help, --version
