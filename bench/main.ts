@@ -10,7 +10,7 @@ import { asError } from '../protocol/errors.ts'
 import { CHANNEL_COUNT_LIMIT, GIB, MIB, SEGMENT_BYTES_DEFAULT } from '../protocol/limits.ts'
 import { killChildren } from './child-process.ts'
 import { renderTable, renderVerdicts, summarise } from './report.ts'
-import { type RunSettings, roundBytesMax, runBlocks, segmentsAheadFor, workloadNamed } from './rounds.ts'
+import { type RunSettings, roundBytesMax, roundsInAll, runBlocks, segmentsAheadFor, workloadNamed } from './rounds.ts'
 import { makeScratch, type Scratch } from './scratch.ts'
 import { SYSTEM_NAMES, type SystemName } from './systems.ts'
 import { WORKLOADS, type Workload } from './workloads.ts'
@@ -38,6 +38,8 @@ interface CommandOptions {
   readonly profile?: string
 }
 
+/** Pairs before those that count; with --quick none. */
+const WARM_UP_PAIRS = 2
 const QUICK = { channels: [1], rounds: 1, seconds: 0.3, bytes: 0.125 }
 
 await main()
@@ -78,7 +80,12 @@ function buildCommand(): Command {
     .option('--replicas <n>', 'replicas that PROPAGATED asks for', count, 1)
     .option('--segments-ahead <n>', 'files that Travertine prepares per channel; default: enough for all rounds', count)
     .option('--rounds <n>', 'rounds of each system per workload', count, 7)
-    .option('--seconds <s>', 'measured seconds of a round, at most; a third more to warm up', positive, 1.2)
+    .option(
+      '--seconds <s>',
+      'measured seconds of a round, at most; a third more to warm up, and two pairs of rounds of each workload',
+      positive,
+      1.2,
+    )
     .option('--bytes <gib>', 'GiB of sessions that the whole run may send, warm-up included', positive, 4)
     .addOption(
       new Option('--only <list>', 'workloads: one, many, bulk')
@@ -121,6 +128,7 @@ function runSettings(options: CommandOptions): RunSettings {
     replicas: options.replicas,
     segmentsAhead: options.segmentsAhead,
     rounds: options.rounds,
+    warmUpPairs: options.quick ? 0 : WARM_UP_PAIRS,
     warmUpMs: (options.seconds * 1000) / 3,
     measureMs: options.seconds * 1000,
     bytesMax: options.bytes * GIB,
@@ -132,8 +140,8 @@ function runSettings(options: CommandOptions): RunSettings {
 
 /** Each node of Travertine has the files it prepares or the rounds fill, whichever is more; the floor one file per channel. */
 function scratchBytesNeeded(settings: RunSettings): number {
-  const { segmentBytes, rounds, workloads, replicas } = settings
-  const filled = workloads.reduce((sum, workload) => sum + roundBytesMax(settings, workload), 0) * rounds
+  const { segmentBytes, workloads, replicas } = settings
+  const filled = workloads.reduce((sum, workload) => sum + roundBytesMax(settings, workload), 0) * roundsInAll(settings)
   const perNode = settings.channelCounts.map((channels) => {
     const prepared = channels * (segmentsAheadFor(settings, channels) + 2) * segmentBytes
     return Math.max(prepared, 2 * filled + 4 * channels * segmentBytes) + channels * segmentBytes

@@ -1,7 +1,8 @@
 /**
  * Runs rounds: one round is one load generator against one running system. Floor and Travertine run side by side, one of
  * them idle, and are measured in turn (A B, B A, A B), because the machine's speed drifts: a ratio is only taken between
- * two neighbouring rounds.
+ * two neighbouring rounds. Each workload begins with pairs that do not count: a daemon is measured as it runs for the
+ * rest of its life, compiled, and not as it was in its first second.
  */
 import type { ChildProcess } from 'node:child_process'
 import { join } from 'node:path'
@@ -46,6 +47,8 @@ export interface RunOptions {
   readonly channelCounts: readonly number[]
   readonly replicas: number
   readonly rounds: number
+  /** Pairs of each workload that come before those that count. */
+  readonly warmUpPairs: number
   readonly warmUpMs: number
   readonly measureMs: number
   /** Bytes of sessions that all rounds together may send. */
@@ -97,10 +100,12 @@ export async function runBlocks(options: RunOptions): Promise<Block[]> {
   return blocks
 }
 
+export const roundsInAll = ({ rounds, warmUpPairs }: RunSettings): number => rounds + warmUpPairs
+
 /** Bytes that the sessions of one round may have, so that all rounds together stay within the limit. */
 export function roundBytesMax(options: RunSettings, workload: Workload): number {
   const weights = options.workloads.reduce((sum, { bytesWeight }) => sum + bytesWeight, 0)
-  const shares = weights * options.channelCounts.length * options.rounds * 2
+  const shares = weights * options.channelCounts.length * roundsInAll(options) * 2
   return Math.floor((options.bytesMax * workload.bytesWeight) / shares)
 }
 
@@ -114,7 +119,7 @@ export function segmentsAheadFor(options: RunSettings, channels: number): number
     (sum, workload) => sum + roundBytesMax(options, workload) * (1 + SEAL_BYTES / sessionBytes(workload)),
     0,
   )
-  return Math.ceil((bytes * options.rounds) / channels / options.segmentBytes) + 2
+  return Math.ceil((bytes * roundsInAll(options)) / channels / options.segmentBytes) + 2
 }
 
 async function runBlock(
@@ -123,19 +128,20 @@ async function runBlock(
   workload: Workload,
   channels: number,
 ): Promise<Block> {
-  const { rounds } = options
+  const { rounds, warmUpPairs } = options
   const bytesMax = roundBytesMax(options, workload)
   const pairs: Pair[] = []
-  for (let round = 1; round <= rounds; round++) {
+  for (let round = 1 - warmUpPairs; round <= rounds; round++) {
     const measure = async (system: RunningSystem, name: string): Promise<RoundFigures> => {
       const place = `${workload.name}, ${channels} channel${channels === 1 ? '' : 's'}`
-      options.onProgress(`${place}, round ${round} of ${rounds}: ${name}`)
+      options.onProgress(`${place}, ${round < 1 ? 'to warm up' : `round ${round} of ${rounds}`}: ${name}`)
       return runRound(system, options, { workload: workload.name, channels, bytesMax })
     }
     // who comes first changes with each round, so that neither always inherits what the other leaves to the disk
     const before = round % 2 === 0 ? await measure(candidate, options.candidate) : undefined
     const atFloor = await measure(floor, options.base)
-    pairs.push({ floor: atFloor, candidate: before ?? (await measure(candidate, options.candidate)) })
+    const pair = { floor: atFloor, candidate: before ?? (await measure(candidate, options.candidate)) }
+    if (round > 0) pairs.push(pair)
   }
   return { workload, channels, pairs }
 }
