@@ -14,7 +14,7 @@ import { World } from './world.ts'
 t.setTimeout(0) // the runner has a limit for the file
 
 const CONFIGURATIONS = [
-  configuration({ sessions: [3, 1] }),
+  configuration({ sessions: [2, 1] }),
   configuration({ sessions: [2, 1], ring: 3, bound: 3 }),
   configuration({ sessions: [1, 1], replica: true }),
 ]

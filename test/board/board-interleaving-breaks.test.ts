@@ -6,5 +6,3 @@ import { expectSound } from './expect-sound.ts'
 t.setTimeout(0) // the runner has a limit for the file
 
 expectSound(t, configuration({ sessions: [1, 1], replica: true, breaks: 1 }), 1_700_000)
-// the replica comes back with an empty disk
-expectSound(t, configuration({ sessions: [1, 1], ring: 4, bound: 4, replica: true, breaks: 1, lives: 2 }), 800_000)

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { createServer, connect as dial } from 'node:net'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { type Client, connect } from '../../client/client.ts'
 import { AuthInitiator } from '../../protocol/authentication.ts'
 import { encodeMessage, type Message } from '../../protocol/control-message.ts'
@@ -120,6 +121,9 @@ export function residentBytes(pid: number): number {
   return Number(match?.[1]) * 1024
 }
 
+/** A writer is there to notice, not to load the machine. */
+const PAUSE_MS = 5
+
 /** One session after the other, each awaited as PROPAGATED. */
 export class HealthyWriter {
   written = 0
@@ -144,6 +148,7 @@ export class HealthyWriter {
       const key = `key-${this.written}`
       await client.write([{ op: 'put', storage: 1, key, value }], { level: 'propagated', deadlineMs: 15_000 })
       this.written++
+      await sleep(PAUSE_MS)
     }
   }
 }

@@ -175,14 +175,13 @@ t.test('the surplus of a replica that was ahead is found in divergent/, with its
   const early = join(temporaryDirectory(t), 'early')
   cpSync(pair.masterDirectory, early, { recursive: true })
   await writeRounds(pair, 2)
-  const { port } = pair.master
   await pair.stop()
   // the master comes back as it was before the last two rounds, which the replica holds
   const replica = await startNode({
     directory: pair.replicaDirectory,
     port: Number(/:(\d+)$/.exec(inspect(early).manifest.config.members[0]?.address ?? '')?.[1]),
   })
-  const master = await startNode({ directory: early, port })
+  const master = await startNode({ directory: early, port: 0 })
   const client = await connect({ address: `127.0.0.1:${master.port}` })
   await client.write([{ op: 'put', storage: 1n, key: 'new', value: Buffer.alloc(1) }], { level: 'propagated' })
   await client.close()

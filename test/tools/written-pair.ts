@@ -6,7 +6,7 @@ import { initNode, startNode, type TravertineNode } from '../../daemon/node.ts'
 import { RECOVERY_POINT_NAME } from '../../wal/recovery-point.ts'
 import { channelDirectory } from '../../wal/segments.ts'
 import { CLUSTER, SEGMENT_BYTES } from './forged-log.ts'
-import { until } from './travertine.ts'
+import { freePorts, until } from './travertine.ts'
 
 interface Teardown {
   teardown(handler: () => unknown): unknown
@@ -23,13 +23,13 @@ export interface RunningPair {
   stop(): Promise<void>
 }
 
-/** Both nodes in this process, on free ports, with small segments. */
+/** Both nodes in this process, on free ports, with small segments. The replica's can be used again: the system gives them to nobody. */
 export async function runningPair(t: Teardown, directory: string, channels = 2): Promise<RunningPair> {
   const masterDirectory = join(directory, 'master')
   const replicaDirectory = join(directory, 'replica')
   const facts = { clusterId: CLUSTER, channels, segmentBytes: SEGMENT_BYTES }
   initNode({ directory: replicaDirectory, role: 'replica', ...facts })
-  const replica = await startNode({ directory: replicaDirectory, port: 0 })
+  const replica = await startNode({ directory: replicaDirectory, port: await freePorts(1 + channels) })
   let stopped: Promise<unknown> | undefined
   const nodes = [replica]
   const stop = async (): Promise<void> => {
