@@ -2,6 +2,7 @@
  * The `travertine` command as users have it: a real process, its output, its exit code. Ended by its own pid with the test.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
+import { randomInt } from 'node:crypto'
 import { createServer, type Server } from 'node:net'
 import { fileURLToPath } from 'node:url'
 
@@ -146,13 +147,15 @@ export async function occupiedPort(t: Teardown): Promise<number> {
   return portOf(server)
 }
 
+/** Below the ports that the system gives out by itself, and those of the torture: whoever stops finds its own free again. */
+const [PORT_MIN, PORT_MAX] = [11_000, 30_000]
+
 /** `count` ports in a row that are free now. */
 export async function freePorts(count: number): Promise<number> {
   for (;;) {
-    const servers = [await listen(0)]
-    const first = portOf(servers[0])
-    if (first + count > 65_536) continue
-    for (let port = first + 1; port < first + count; port++) servers.push(await listen(port))
+    const first = randomInt(PORT_MIN, PORT_MAX - count)
+    const servers: (Server | undefined)[] = []
+    for (let port = first; port < first + count; port++) servers.push(await listen(port))
     await Promise.all(servers.map((server) => new Promise((resolve) => (server ? server.close(resolve) : resolve(0)))))
     if (!servers.includes(undefined)) return first
   }
