@@ -1,5 +1,5 @@
 /**
- * Runs the compiled tests, three files at a time, and judges them: what `npm test` does after the set-up.
+ * Runs the compiled tests, four files at a time, and judges them: what `npm test` does after the set-up.
  *
  *   npm test                          everything but the slow files
  *   npm test -- wal/ board            only files whose path contains one of the words
@@ -21,8 +21,13 @@ import { inspect, parseArgs } from 'node:util'
 import t from 'tap'
 
 const PROJECT = join(dirname(fileURLToPath(import.meta.url)), '..', '..')
-/** One more than the cores that CI has: many files mostly wait for processes that they have started. */
-const JOBS = 3
+/** Two more than the cores that CI has: many files mostly wait for processes that they have started. */
+const JOBS = 4
+/**
+ * What begins first. Checks of the house are quick, and what they find is quickly mended. Those that take a minute and
+ * more come next: at the end they would run alone.
+ */
+const FIRST = ['checks/', 'torture/', 'board/', 'tools/run-end', 'tools/up', 'tools/member']
 /** Several times what the longest needs on an idle machine. */
 const FILE_SECONDS_MAX = 300
 const SLOW_FILE_SECONDS_MAX = 1800
@@ -64,11 +69,10 @@ async function main() {
   finish(files.length, (Date.now() - startedAt) / 1000)
 }
 
-/** Checks of the house come first: they are quick, and what they find is quickly mended. */
 function selectFiles() {
   if (!existsSync(options.root)) return []
   const wanted = words.map((word) => word.replace(/^(dist\/)?test\//, '').replace(/\.(ts|js)$/, ''))
-  const rank = (path) => `${path.startsWith('checks/') ? 0 : 1} ${path}`
+  const rank = (path) => `${FIRST.findIndex((start) => path.startsWith(start)) + 1 || FIRST.length + 1} ${path}`
   return readdirSync(options.root, { recursive: true })
     .filter((path) => path.endsWith('.test.js'))
     .filter((path) => wanted.length === 0 || wanted.some((word) => path.includes(word)))
