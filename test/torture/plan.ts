@@ -5,7 +5,9 @@
  * Times are milliseconds since the faults began. Faults overlap as they come: a node that is killed while it
  * starts, or is paused while its connections are cut, is what this is about.
  */
+import { KIB, MIB } from '../../protocol/limits.ts'
 import { SeededRandom } from '../sim/seeded-random.ts'
+import type { PausePlace } from './pausable-threads.ts'
 
 export const NODES = ['master', 'replica1', 'replica2'] as const
 export type NodeName = (typeof NODES)[number]
@@ -45,6 +47,16 @@ export type Fault =
     }
   /** Nobody new gets through to a node, and whoever was there is cut off. */
   | { readonly kind: 'refuse'; readonly node: NodeName; readonly ms: number }
+  /** One channel thread stands still, the others of its node go on. */
+  | {
+      readonly kind: 'pause thread'
+      readonly node: NodeName
+      readonly channel: number
+      readonly place: PausePlace
+      readonly ms: number
+    }
+  /** The small disk of the one node that has one runs full, until a while after the node has noticed. */
+  | { readonly kind: 'fill disk'; readonly freeBytes: number; readonly ms: number }
 
 export interface PlannedFault {
   readonly atMs: number
@@ -66,10 +78,20 @@ export interface Plan {
   readonly ending: Ending
 }
 
+/** A log grows with each round, and is read from its begin each time. */
+export const ROUNDS_PER_CLUSTER = 10
 const FAULTS_MAX = 5
 const LAST_FAULT_MS = 900
+/** Nothing at all, a part of one segment, and more than the low-water mark of four channels. */
+const FREE_BYTES = [0, 100 * KIB, MIB, 3 * MIB] as const
 /** Beyond HEARTBEAT_TIMEOUT_MS: the peers give up. */
 const LONG_MS = 3_300
+
+/** The one node with a small disk: the master, which refuses sessions then, or a replica, for which PROPAGATED waits. */
+export function smallDiskNode(seed: number, round: number): NodeName {
+  const cluster = Math.floor((round - 1) / ROUNDS_PER_CLUSTER)
+  return (seed + cluster) % 2 === 0 ? 'master' : 'replica1'
+}
 
 export function planRound(seed: number, round: number, channels: number): Plan {
   const random = new SeededRandom(seed * 100_003 + round)
@@ -82,9 +104,10 @@ export function planRound(seed: number, round: number, channels: number): Plan {
     cold: random.chance(1, 5),
     faults: faults.sort((a, b) => a.atMs - b.atMs),
     writers: 3 + random.below(6),
-    heavy: random.chance(2, 3),
+    // few bytes would not notice that there is no room for more
+    heavy: random.chance(2, 3) || faults.some(({ fault }) => fault.kind === 'fill disk'),
     loadSeed: random.below(1_000_000_000),
-    ending: pick(random, ['run on', 'run on', 'run on', 'kill', 'terminate'] as const),
+    ending: pick(random, ['run on', 'run on', 'run on', 'run on', 'run on', 'run on', 'kill', 'terminate'] as const),
   }
 }
 
@@ -93,7 +116,7 @@ function drawFault(random: SeededRandom, channels: number): Fault {
   const port = (): Port => (random.chance(1, 4) ? 'control' : random.below(channels))
   const how = (): CutHow => pick(random, ['end', 'reset'])
   const directions: readonly Direction[] = ['to node', 'from node']
-  switch (random.below(14)) {
+  switch (random.below(18)) {
     case 0:
     case 1:
     case 2:
@@ -129,8 +152,14 @@ function drawFault(random: SeededRandom, channels: number): Fault {
         then,
       }
     }
-    default:
+    case 13:
       return { kind: 'refuse', node: node(), ms: shortMs(random) }
+    case 14:
+      return { kind: 'fill disk', freeBytes: pick(random, FREE_BYTES), ms: 100 + random.below(900) }
+    default: {
+      const place = pick(random, ['between turns', 'before fdatasync', 'behind fdatasync'] as const)
+      return { kind: 'pause thread', node: node(), channel: random.below(channels), place, ms: 10 + random.below(990) }
+    }
   }
 }
 

@@ -20,6 +20,8 @@ const ANSWERS_MS_MAX = 20_000
 /** What was sent last may still be answered. */
 const GRACE_MS = 300
 const TERMINATE_MS_MAX = 20_000
+/** A node looks at its disk when it makes a segment. It may be down, or have no writers just now. */
+const NOTICE_MS_MAX = 5_000
 
 export interface RoundOptions {
   readonly cluster: TortureCluster
@@ -104,7 +106,30 @@ async function play(cluster: TortureCluster, fault: Fault): Promise<void> {
       release()
       return
     }
+    case 'pause thread': {
+      const { node, ...pause } = fault
+      cluster.member(node).node.pauseThread(pause)
+      await sleep(fault.ms)
+      return
+    }
+    case 'fill disk':
+      await fillDisk(cluster, fault.freeBytes, fault.ms)
   }
+}
+
+async function fillDisk(cluster: TortureCluster, freeBytes: number, ms: number): Promise<void> {
+  const { name, disk } = cluster.smallDisk
+  if (typeof disk === 'string') return // whoever has created the cluster says so
+  const { node } = cluster.member(name)
+  const ends = node.fullDiskEnds
+  const logged = node.loggedBytes
+  await disk.fill(freeBytes)
+  const deadline = performance.now() + NOTICE_MS_MAX
+  const notices = (): boolean => node.fullDiskEnds > ends || node.hasSaid('DISK_LOW', logged)
+  while (!notices() && performance.now() < deadline) await sleep(LOOK_MS)
+  if (notices()) cluster.fullDisks += 1
+  await sleep(ms)
+  await disk.empty()
 }
 
 /**

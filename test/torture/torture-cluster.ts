@@ -6,7 +6,7 @@
  * is started again listens where it did before.
  */
 import { randomInt } from 'node:crypto'
-import { appendFileSync } from 'node:fs'
+import { appendFileSync, cpSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -17,6 +17,7 @@ import { ClientHistory } from './client-history.ts'
 import { changedSince, lostSince, readLog, type Settled, settledOf, unsettled } from './log-files.ts'
 import { NodeProxy } from './node-proxy.ts'
 import { NODES, type NodeName } from './plan.ts'
+import { SmallDisk } from './small-disk.ts'
 import { TortureNode } from './torture-node.ts'
 
 const NODE_HOST = '127.0.0.1'
@@ -24,6 +25,8 @@ const PROXY_HOST = '127.0.0.2'
 /** Below the ports that the system gives out by itself, and away from those that other tests draw. */
 const PORT_MIN = 30_000
 const PORT_MAX = 32_700
+/** Beside the node's directory, where files are kept in the end. */
+const SMALL_DISK = 'small-disk'
 /** Small: a run should change segments often. */
 const SEGMENT_BYTES = MIB / 4
 const LOOK_MS = 5
@@ -32,6 +35,12 @@ const CLUSTER_ID = '00000000-0000-4000-8000-0000000070f7'
 export interface Member {
   readonly node: TortureNode
   readonly proxy: NodeProxy
+}
+
+/** Which node has a small disk, and the disk; or why this machine does not allow one. */
+export interface SmallDiskOf {
+  readonly name: NodeName
+  readonly disk: SmallDisk | string
 }
 
 export class TortureCluster {
@@ -44,25 +53,35 @@ export class TortureCluster {
   readonly #startedAt = performance.now()
   /** Frames that nodes have cut off their logs, as far as they were seen before. */
   cutFrames = 0
+  /** Disks that ran full, as far as the node has noticed. */
+  fullDisks = 0
   /** Logs as they were seen since all were level, without what was settled then. */
   #seen: NodeLog[] = []
   #faults: string[] = []
   /** Sessions of the history that are in the settled part, or never will be. */
   #settledSessions = 0
   readonly #settled = new Map<NodeName, Settled>()
+  readonly smallDisk: SmallDiskOf
+  #closed = false
 
-  private constructor(root: string, channels: number, ports: ReadonlyMap<NodeName, number>) {
+  private constructor(
+    root: string,
+    channels: number,
+    { ports, smallDisk }: { ports: ReadonlyMap<NodeName, number>; smallDisk: SmallDiskOf },
+  ) {
     this.root = root
     this.channels = channels
+    this.smallDisk = smallDisk
     this.#ports = ports
     this.#members = new Map(NODES.map((name) => [name, this.#member(name)]))
   }
 
   /** @param root an empty directory; a log of events and the nodes' own logs are there as well */
-  static async create(root: string, channels: number): Promise<TortureCluster> {
+  static async create(root: string, channels: number, onSmallDisk: NodeName): Promise<TortureCluster> {
+    const smallDisk = { name: onSmallDisk, disk: await SmallDisk.mount(join(root, SMALL_DISK)) }
     const first = await freePorts(NODES.length * (1 + channels))
     const ports = new Map(NODES.map((name, i) => [name, first + i * (1 + channels)]))
-    const cluster = new TortureCluster(root, channels, ports)
+    const cluster = new TortureCluster(root, channels, { ports, smallDisk })
     const common = { clusterId: CLUSTER_ID, channels, segmentBytes: SEGMENT_BYTES }
     for (const [name, { node, proxy }] of cluster.#members) {
       if (name !== 'master') initNode({ ...common, directory: node.directory, role: 'replica' })
@@ -89,7 +108,7 @@ export class TortureCluster {
   /** Starts a node that is down. Before it can change anything, its files are looked at as the end of the last life left them. */
   start(name: NodeName): void {
     const { node } = this.member(name)
-    if (node.isUp) return
+    if (node.isUp || this.#closed) return
     // where the master starts, its replicas may have to cut what they hold
     for (const looked of name === 'master' ? NODES : [name]) this.#look(looked)
     node.start()
@@ -130,9 +149,16 @@ export class TortureCluster {
     return { logs, faults }
   }
 
-  async close(): Promise<void> {
+  /** @param keepFiles also those that only were in memory */
+  async close(keepFiles: boolean): Promise<void> {
+    this.#closed = true
     await Promise.all(this.nodes.map((node) => node.kill()))
     for (const { proxy } of this.#members.values()) await proxy.close()
+    const { name, disk } = this.smallDisk
+    if (typeof disk === 'string') return
+    // in memory they would be gone: whoever has found something wants to look
+    if (keepFiles) cpSync(this.member(name).node.directory, join(this.root, name), { recursive: true })
+    disk.close()
   }
 
   #look(name: NodeName): void {
@@ -149,9 +175,13 @@ export class TortureCluster {
   #member(name: NodeName): Member {
     const port = this.#ports.get(name)! // one for each name
     const { root, channels } = this
+    const { disk } = this.smallDisk
+    const small = name === this.smallDisk.name && typeof disk !== 'string' ? disk : undefined
     const node = new TortureNode({
       name,
-      directory: join(root, name),
+      directory: join(small?.directory ?? root, name),
+      disk: small,
+      onDiskFull: () => void small?.untilRoom().then(() => this.start(name)),
       host: NODE_HOST,
       port,
       logFile: join(root, `${name}.log`),

@@ -26,6 +26,7 @@ const counts = (of: Readonly<Record<string, number>>): string =>
 process.stdout.write(
   `${report.rounds} rounds of seed ${seed} in ${report.seconds.toFixed(0)} s, ${(report.seconds / report.rounds).toFixed(1)} s each\n` +
     `faults    ${counts(report.faults)}\nsessions  ${counts(report.sessions)}\n` +
+    `seen      ${counts({ ...report.seen })}\n` +
     `cut off   ${report.cutFrames} frames of epochs that were not whole\n` +
     `${report.failure ?? 'nothing was lost, doubled, torn or out of order'}\n`,
 )

@@ -1,12 +1,15 @@
 /**
  * One node of a torture run: `travertine run` in a process of its own, killed, paused and started again at any moment.
  *
- * A process may end because we have asked it to. Any other end is remembered as a defect: a node that crashes, or does
- * not start on what a kill has left, fails the run.
+ * A process may end because we have asked it to, or with DISK_FULL because its disk was full: then it is started again when
+ * there is room. Any other end is remembered as a defect: a node that crashes, or does not start on what a kill has
+ * left, fails the run.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { closeSync, openSync, readFileSync } from 'node:fs'
 import { MAIN } from '../tools/travertine.ts'
+import type { ThreadPause } from './pausable-threads.ts'
+import type { SmallDisk } from './small-disk.ts'
 
 export interface TortureNodeOptions {
   readonly name: string
@@ -16,8 +19,14 @@ export interface TortureNodeOptions {
   /** What the node prints goes there. */
   readonly logFile: string
   readonly onEvent: (text: string) => void
+  /** What its directory lies on, where that is a small one. */
+  readonly disk?: SmallDisk | undefined
+  /** It has ended because its disk was full. */
+  readonly onDiskFull?: () => void
 }
 
+const PAUSABLE_THREADS = new URL('./pausable-threads.js', import.meta.url)
+const EXIT_DISK = 5
 /** Somebody else may have our port for a moment while the node is down. */
 const PORT_RETRY_MS = 100
 
@@ -25,6 +34,10 @@ interface Life {
   readonly child: ChildProcess
   /** Signals that we have sent and that end a node. */
   readonly asked: Set<NodeJS.Signals>
+  /** Fills of the disk that it may have noticed are beyond these. */
+  readonly fillsBefore: number
+  /** Where in the file its own lines begin. */
+  readonly logBegin: number
   stdout: string
   isReady: boolean
   readonly ended: Promise<void>
@@ -34,6 +47,9 @@ export class TortureNode {
   readonly #options: TortureNodeOptions
   #life: Life | undefined
   #starts = 0
+  /** How often a channel thread stood still, and the node ended on a full disk. */
+  threadPauses = 0
+  fullDiskEnds = 0
   /** Ends that nobody has asked for. */
   readonly defects: string[] = []
 
@@ -59,11 +75,12 @@ export class TortureNode {
 
   start(): void {
     if (this.#life !== undefined) return
-    const { directory, host, port, logFile, onEvent } = this.#options
+    const { directory, host, port, logFile, onEvent, disk } = this.#options
     const words = ['run', directory, '--host', host, '--port', String(port), '--json', '--log-format', 'json']
     const log = openSync(logFile, 'a')
-    const child = spawn(process.execPath, [MAIN, ...words, '--stop-with-stdin'], {
-      stdio: ['pipe', 'pipe', log],
+    const logBegin = this.loggedBytes
+    const child = spawn(process.execPath, ['--import', PAUSABLE_THREADS.href, MAIN, ...words, '--stop-with-stdin'], {
+      stdio: ['pipe', 'pipe', log, 'ipc'],
     })
     closeSync(log)
     this.#starts += 1
@@ -74,8 +91,14 @@ export class TortureNode {
         resolve()
       })
     })
-    const life: Life = { child, asked: new Set(), stdout: '', isReady: false, ended }
+    const fillsBefore = (disk?.fills ?? 0) - (disk?.isFull === true ? 1 : 0)
+    const life: Life = { child, asked: new Set(), fillsBefore, logBegin, stdout: '', isReady: false, ended }
     this.#life = life
+    child.on('message', (message) => {
+      const { channel, place, ms } = message as ThreadPause // pausable-threads.ts sends nothing else
+      this.threadPauses += 1
+      onEvent(`${this.name}, channel ${channel} has stood still for ${ms} ms, ${place}`)
+    })
     child.stdin?.on('error', () => undefined) // it has gone: `close` says so
     child.stdout?.setEncoding('utf8').on('data', (text: string) => {
       life.stdout += text
@@ -112,6 +135,21 @@ export class TortureNode {
     this.#life?.child.kill('SIGCONT')
   }
 
+  /** One channel thread stands still, once it comes to that place; the others go on. */
+  pauseThread(pause: ThreadPause): void {
+    const child = this.#life?.child
+    if (child?.connected === true) child.send(pause, () => undefined) // it may be gone by now
+  }
+
+  /** Bytes of what it has printed so far. */
+  get loggedBytes(): number {
+    return readFileSync(this.#options.logFile).length
+  }
+
+  hasSaid(code: string, sinceBytes: number): boolean {
+    return readFileSync(this.#options.logFile).subarray(sinceBytes).includes(code)
+  }
+
   /** What it has printed last. */
   lastLines(count: number): string {
     return readFileSync(this.#options.logFile, 'utf8').trimEnd().split('\n').slice(-count).join('\n')
@@ -127,6 +165,13 @@ export class TortureNode {
     this.#life = undefined
     this.#options.onEvent(`${this.name} has ended: ${signal ?? `exit code ${code}`}`)
     const how = signal ?? code
+    const { disk, onDiskFull } = this.#options
+    const wasFull = disk !== undefined && disk.fills > life.fillsBefore
+    if (wasFull && how === EXIT_DISK && this.hasSaid('DISK_FULL', life.logBegin)) {
+      this.fullDiskEnds += 1
+      onDiskFull?.()
+      return
+    }
     if (life.asked.has('SIGKILL') && how === 'SIGKILL') return
     // 143 and the bare signal: before it listens, it just leaves
     if (life.asked.has('SIGTERM') && (how === 0 || how === 143 || how === 'SIGTERM')) return

@@ -10,7 +10,17 @@ import { planRound } from './plan.ts'
 t.test('the rounds of these tests have every kind of fault', async (t) => {
   const plans = Array.from({ length: 2 * ROUNDS_PER_FILE }, (_, i) => planRound(SEED, 1 + i, 4))
   const kinds = new Set(plans.flatMap(({ faults }) => faults.map(({ fault }) => fault.kind)))
-  t.same([...kinds].sort(), ['cut', 'cut within', 'hold', 'kill', 'pause', 'refuse', 'terminate'])
+  t.same([...kinds].sort(), [
+    'cut',
+    'cut within',
+    'fill disk',
+    'hold',
+    'kill',
+    'pause',
+    'pause thread',
+    'refuse',
+    'terminate',
+  ])
   t.same(new Set(plans.map(({ ending }) => ending)), new Set(['run on', 'kill', 'terminate']))
   t.same(
     plans,

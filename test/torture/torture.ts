@@ -8,8 +8,8 @@
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { outcomeOf } from './client-history.ts'
-import { describePlan, type Plan, planRound } from './plan.ts'
+import { outcomeOf, type SessionRecord } from './client-history.ts'
+import { describePlan, type Plan, planRound, ROUNDS_PER_CLUSTER, smallDiskNode } from './plan.ts'
 import { runRound } from './round.ts'
 import { TortureCluster } from './torture-cluster.ts'
 
@@ -31,13 +31,26 @@ export interface TortureReport {
   readonly sessions: Readonly<Record<string, number>>
   /** Frames that nodes have cut off their logs and kept: what kills had left of epochs that were not whole. */
   readonly cutFrames: number
+  /** What came of faults whose moment the machine decides. */
+  readonly seen: Seen
+  /** Why no disk ran full; undefined where that could be. */
+  readonly noSmallDisk: string | undefined
   /** What is wrong, and where to look; undefined where nothing is. */
   readonly failure: string | undefined
 }
 
+export interface Seen {
+  /** Channel threads that stood still. */
+  readonly threadPauses: number
+  /** Sessions refused with DISK_LOW. */
+  readonly refusedForRoom: number
+  /** Disks that ran full, and whose node has said so. */
+  readonly fullDisks: number
+  /** Nodes that have ended on one. */
+  readonly fullDiskEnds: number
+}
+
 const CHANNELS = 4
-/** A log grows with each round, and is read from its begin each time. */
-const ROUNDS_PER_CLUSTER = 10
 /** More of the same says nothing new. */
 const FINDINGS_SHOWN = 20
 const LINES_SHOWN = 8
@@ -48,11 +61,16 @@ export async function torture(options: TortureOptions): Promise<TortureReport> {
   const startedAt = performance.now()
   const tally = new Tally()
   let failure: string | undefined
+  let noSmallDisk: string | undefined
   let done = 0
   while (done < rounds && failure === undefined) {
     const directory = join(root, `from-round-${from + done}`)
     mkdirSync(directory)
-    const series = new Series(await TortureCluster.create(directory, CHANNELS), seed, tally)
+    const cluster = await TortureCluster.create(directory, CHANNELS, smallDiskNode(seed, from + done))
+    const { disk } = cluster.smallDisk
+    noSmallDisk = typeof disk === 'string' ? disk : undefined
+    if (noSmallDisk !== undefined) onRound?.(`no disk runs full: ${noSmallDisk}`)
+    const series = new Series(cluster, seed, tally)
     try {
       const end = Math.min(rounds, done + ROUNDS_PER_CLUSTER)
       while (done < end && failure === undefined) {
@@ -65,14 +83,14 @@ export async function torture(options: TortureOptions): Promise<TortureReport> {
         )
       }
     } finally {
-      await series.close()
+      await series.close(failure !== undefined)
     }
     if (failure === undefined) rmSync(directory, { recursive: true })
   }
   if (failure === undefined) rmSync(root, { recursive: true })
   const seconds = (performance.now() - startedAt) / 1000
-  const { faults, sessions, cutFrames } = tally
-  return { rounds: done, seconds, faults, sessions, cutFrames, failure }
+  const { faults, sessions, cutFrames, seen } = tally
+  return { rounds: done, seconds, faults, sessions, cutFrames, seen, noSmallDisk, failure }
 }
 
 /** One cluster, and what its writers were told in all rounds so far. */
@@ -98,12 +116,13 @@ class Series {
     const cutBefore = this.#cluster.cutFrames
     const findings = await runRound({ cluster: this.#cluster, plan, firstWriter })
     this.#tally.cutFrames += this.#cluster.cutFrames - cutBefore
-    this.#tally.add(plan, this.#cluster.history.sessions.slice(before).map(outcomeOf))
+    this.#tally.add(plan, this.#cluster.history.sessions.slice(before))
+    this.#tally.takeFrom(this.#cluster)
     return findings.length === 0 ? undefined : this.#describe(round, plan, findings)
   }
 
-  close(): Promise<void> {
-    return this.#cluster.close()
+  close(keepFiles: boolean): Promise<void> {
+    return this.#cluster.close(keepFiles)
   }
 
   #describe(round: number, plan: Plan, findings: readonly string[]): string {
@@ -122,11 +141,27 @@ class Series {
 class Tally {
   readonly faults: Record<string, number> = {}
   readonly sessions: Record<string, number> = {}
+  readonly seen = { threadPauses: 0, refusedForRoom: 0, fullDisks: 0, fullDiskEnds: 0 }
   cutFrames = 0
 
-  add(plan: Plan, outcomes: readonly string[]): void {
+  add(plan: Plan, sessions: readonly SessionRecord[]): void {
     for (const { fault } of plan.faults) count(this.faults, fault.kind)
-    for (const outcome of outcomes) count(this.sessions, outcome)
+    for (const record of sessions) {
+      count(this.sessions, outcomeOf(record))
+      if (record.failed?.code === 'DISK_LOW') this.seen.refusedForRoom += 1
+    }
+  }
+
+  /** What was counted in one round. */
+  takeFrom(cluster: TortureCluster): void {
+    for (const node of cluster.nodes) {
+      this.seen.threadPauses += node.threadPauses
+      this.seen.fullDiskEnds += node.fullDiskEnds
+      node.threadPauses = 0
+      node.fullDiskEnds = 0
+    }
+    this.seen.fullDisks += cluster.fullDisks
+    cluster.fullDisks = 0
   }
 
   line(): string {
