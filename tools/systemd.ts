@@ -3,13 +3,17 @@
  *
  * Messages go through `systemd-notify`, a small process each, one behind the other: Node has no sockets of the kind that
  * systemd listens on. The watchdog is fed by a timer of the control thread, and only while every channel thread makes
- * progress: when a thread stands still, systemd hears nothing, and starts the node again.
+ * progress: when a thread stands still, systemd hears nothing, and starts the node again. While a log is recovered the
+ * control thread asks for more time, again and again: the limit of a start is no limit for a recovery that goes on.
  */
 import { execFile } from 'node:child_process'
 import type { TravertineNode } from '../daemon/node.ts'
 
 /** One message may be late, and the next one still comes in time. */
 const FEEDS_PER_WATCHDOG = 3
+/** How much longer a start may take from now, in microseconds, and how often that is asked for. */
+const START_EXTENDED_US = 120_000_000
+const START_EXTENDED_EACH_MS = 30_000
 /** A message is a few milliseconds' work; systemd that hangs must not collect processes. */
 const TELL_MS_MAX = 5_000
 
@@ -34,11 +38,18 @@ export class Systemd {
     return new Systemd(isOurs ? Number(environment['WATCHDOG_USEC'] ?? 0) / 1_000 : 0, onError)
   }
 
-  starting(): void {
-    this.#tell('STATUS=initialising: recovers its log')
+  /** @param eachMs how often more time is asked for; tests do not wait for half a minute */
+  starting(eachMs = START_EXTENDED_EACH_MS): void {
+    const status = 'STATUS=initialising: recovers its log'
+    this.#tell(status)
+    this.#timer = setInterval(() => {
+      if (this.#untold === 0) this.#tell(`EXTEND_TIMEOUT_USEC=${START_EXTENDED_US}`, status)
+    }, eachMs)
+    this.#timer.unref()
   }
 
   ready(node: Watched): void {
+    clearInterval(this.#timer)
     this.#tell('READY=1', statusOf(node))
     if (!(this.#watchdogMs > 0)) return
     this.#timer = setInterval(() => {

@@ -52,18 +52,29 @@ t.test(
   },
 )
 
+t.test('a recovery that goes on gets more time, until the node is ready', { skip: noNotifySocket }, async (t) => {
+  const socket = await NotifySocket.listen(t, temporaryDirectory(t))
+  listenThere(t, socket)
+  const systemd = Systemd.of({ NOTIFY_SOCKET: socket.path }, t.fail)
+  systemd?.starting(5)
+  const asked = (): number => socket.heard.filter((line) => /^EXTEND_TIMEOUT_USEC=\d{8,}$/.test(line)).length
+  await until(() => asked() >= 2)
+  const health = () => ({ alive: true, threads: [] })
+  systemd?.ready({ health, readiness: () => ({ ready: true, state: 'working', reason: 'takes sessions' }) })
+  await until(() => count(socket, 'READY=1') === 1)
+  await systemd?.stopping()
+  await until(() => count(socket, 'STOPPING=1') === 1)
+  const begin = socket.heard.indexOf('READY=1')
+  t.notMatch(socket.heard.slice(begin).join(), 'EXTEND_TIMEOUT', 'and asks for no more then')
+})
+
 t.test(
   'a node with a thread that stands still tells it, and feeds no watchdog',
   { skip: noNotifySocket },
   async (t) => {
     const directory = temporaryDirectory(t)
     const socket = await NotifySocket.listen(t, directory)
-    const before = process.env['NOTIFY_SOCKET']
-    process.env['NOTIFY_SOCKET'] = socket.path // systemd-notify looks for it there
-    t.teardown(() => {
-      delete process.env['NOTIFY_SOCKET']
-      if (before !== undefined) process.env['NOTIFY_SOCKET'] = before
-    })
+    listenThere(t, socket)
     const stuck = { name: 'channel-0', alive: false, silentMs: 20_000 }
     let alive = true
     const systemd = Systemd.of({ NOTIFY_SOCKET: socket.path, WATCHDOG_USEC: '60000' }, t.fail)
@@ -92,5 +103,15 @@ t.test('without systemd, or without its program, a node runs all the same', asyn
   node.kill('SIGTERM')
   t.equal((await node.ended).code, 0)
 })
+
+/** systemd-notify looks for the socket in the environment. */
+function listenThere(t: { teardown(handler: () => void): unknown }, socket: NotifySocket): void {
+  const before = process.env['NOTIFY_SOCKET']
+  process.env['NOTIFY_SOCKET'] = socket.path
+  t.teardown(() => {
+    delete process.env['NOTIFY_SOCKET']
+    if (before !== undefined) process.env['NOTIFY_SOCKET'] = before
+  })
+}
 
 const count = (socket: NotifySocket, line: string): number => socket.heard.filter((one) => one === line).length
