@@ -57,10 +57,13 @@ export async function readConfig(options: ChangeOptions, role: PeerRole = 'reade
 }
 
 /** Makes what `want` says of the config that rules, and prints what rules then. @throws also what the master refuses with */
-export async function changeConfig(options: ChangeOptions, want: (ruling: Ruling) => Wanted): Promise<void> {
+export async function changeConfig(
+  options: ChangeOptions,
+  want: (ruling: Ruling) => Wanted | Promise<Wanted>,
+): Promise<void> {
   const before = await readConfig(options, 'admin')
   const { master, clusterId, number: base } = before
-  const wanted = want(before)
+  const wanted = await want(before)
   const message: Message<'config_change'> = {
     type: 'config_change',
     versionMin: VERSION_MIN,

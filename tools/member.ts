@@ -2,16 +2,25 @@
 import { Argument, type Command } from 'commander'
 import { TravertineError } from '../protocol/errors.ts'
 import type { WireMember } from '../protocol/message-field.ts'
-import { type ChangeOptions, changeConfig, memberAddress, printConfig, readConfig } from './change-config.ts'
+import { askNode } from './ask-status.ts'
+import {
+  type ChangeOptions,
+  changeConfig,
+  memberAddress,
+  printConfig,
+  type Ruling,
+  readConfig,
+} from './change-config.ts'
 import { collect, newCommand } from './command-line.ts'
 import { ExitCode } from './exit-codes.ts'
-import { addSecurityOptions } from './security-options.ts'
+import { addSecurityOptions, readSecurityOptions } from './security-options.ts'
 
 const ACTIONS = ['list', 'add', 'remove'] as const
 type Action = (typeof ACTIONS)[number]
 
 interface MemberOptions extends ChangeOptions {
   readonly notInSync?: boolean
+  readonly check: boolean
 }
 
 export function memberCommand(): Command {
@@ -20,8 +29,8 @@ export function memberCommand(): Command {
     summary: 'list, add or remove replicas while the cluster runs',
     description:
       'list shows the members and the policy. add makes replicas members: the master streams to them, and PROPAGATED waits ' +
-      'for them at once, unless --not-in-sync is given; a member can be added again to change that. remove lets members ' +
-      'go; where they count, PROPAGATED promises less afterwards, and it takes --loosen. An ADDRESS is host:port, or a host ' +
+      'for them at once, unless --not-in-sync is given; a member can be added again to change that. A new one is asked ' +
+      'first whether it is a replica of this cluster. remove lets members go; where they count, PROPAGATED promises less afterwards, and it takes --loosen. An ADDRESS is host:port, or a host ' +
       'with the default port. A change is written into the log, and rules when the command is done. It needs the role admin.',
     examples: [
       'travertine member list',
@@ -34,6 +43,7 @@ export function memberCommand(): Command {
     .addArgument(new Argument('<action>', 'what to do').choices(ACTIONS))
     .argument('[address...]', 'members to add or to remove')
     .option('--not-in-sync', 'add: PROPAGATED does not wait for it')
+    .option('--no-check', 'add: do not ask it first; it is out of reach from here, or not there yet')
     .option('--loosen', 'PROPAGATED may promise less than before')
   return addNodeOption(addSecurityOptions(command)).action(member)
 }
@@ -53,10 +63,44 @@ async function member(action: Action, addresses: readonly string[], options: Mem
       return printConfig(await readConfig(options), options.json)
     case 'add': {
       const inSync = options.notInSync !== true
-      return changeConfig(options, ({ quorum, members }) => ({ quorum, members: withMembers(members, names, inSync) }))
+      return changeConfig(options, async (ruling) => {
+        if (options.check) await checkReplicas(ruling, names, options)
+        return { quorum: ruling.quorum, members: withMembers(ruling.members, names, inSync) }
+      })
     }
     case 'remove':
       return changeConfig(options, ({ quorum, members }) => ({ quorum, members: withoutMembers(members, names) }))
+  }
+}
+
+/**
+ * PROPAGATED waits for a member at once, so a wrong address would hold up all writers. Members of before are not asked.
+ *
+ * @throws what a node cannot be reached by; CLUSTER_MISMATCH; CONFIG_INVALID for a master
+ */
+async function checkReplicas(ruling: Ruling, names: readonly string[], options: MemberOptions): Promise<void> {
+  const known = ruling.members.map(({ address }) => address)
+  const asked = names
+    .filter((name) => !known.includes(name))
+    .map((name) => askNode(name, readSecurityOptions(options, 'admin'), 'admin'))
+  for (const { address, status, error } of await Promise.all(asked)) {
+    const hint = 'start the replica first, or leave out this question with --no-check'
+    if (status === undefined) {
+      const code = error?.code ?? 'CONNECT_FAILED'
+      throw new TravertineError(code, `Cannot add ${address}: ${error?.message}`, { where: { peer: address }, hint })
+    }
+    const { clusterId, role } = status
+    if (clusterId !== ruling.clusterId) {
+      const message = `Cannot add ${address}: found cluster ${clusterId}, expected ${ruling.clusterId}`
+      throw new TravertineError('CLUSTER_MISMATCH', message, {
+        where: { peer: address },
+        hint: 'init --join makes a replica of this cluster',
+      })
+    }
+    if (role === 'replica') continue
+    throw new TravertineError('CONFIG_INVALID', `Cannot add ${address}: found a ${role}, expected a replica`, {
+      where: { peer: address },
+    })
   }
 }
 

@@ -17,7 +17,7 @@ import { NodeDisk } from '../../wal/node-disk.ts'
 import { nodeWorld } from '../../world/node-world.ts'
 import { readChannel } from '../daemon/cluster.ts'
 import { temporaryDirectory } from '../temp-directory.ts'
-import { newMaster, type ReadyNode, runNode } from './node-pair.ts'
+import { newMaster, newReplica, type ReadyNode, runNode } from './node-pair.ts'
 import { type Ended, errorCode, lastObject, run } from './travertine.ts'
 
 const SECRET = 'all-0123456789abcdef0123456789abcdef'
@@ -112,6 +112,18 @@ t.test('members and policy of a running cluster', async (t) => {
     t.equal((await travertine('member', 'add')).code, 2)
     t.equal((await travertine('member', 'list', r1)).code, 2)
     t.equal((await travertine('member', 'add', 'a:b:c')).code, 2)
+    const before = lastObject(await travertine('member', 'list'))
+    t.equal(errorCode(lastObject(await travertine('member', 'add', '127.0.0.1:1'))), 'CONNECT_FAILED', 'nobody there')
+    const itself = lastObject(await travertine('member', 'add', masterAddress()))
+    t.match(itself, { error: { code: 'CONFIG_INVALID', message: /found a master, expected a replica/ } })
+    newReplica(path('stranger'), '00000000-0000-4000-8000-0000000000ff', 2)
+    const stranger = await runNode(t, path('stranger'), [], env)
+    const foreign = await travertine('member', 'add', `127.0.0.1:${stranger.port}`)
+    t.same([foreign.code, errorCode(lastObject(foreign))], [6, 'CLUSTER_MISMATCH'])
+    t.strictSame(lastObject(await travertine('member', 'list')), before, 'nothing was changed')
+    const unseen = await travertine('member', 'add', '127.0.0.1:1', '--no-check', '--not-in-sync')
+    t.match(lastObject(unseen), { number: 4, members: [{}, {}, { address: '127.0.0.1:1' }] })
+    t.match(lastObject(await travertine('member', 'remove', '127.0.0.1:1')), { number: 5 })
     t.equal(errorCode(lastObject(await travertine('member', 'list', '--node', '127.0.0.1:1'))), 'CONNECT_FAILED')
   })
 
@@ -120,7 +132,7 @@ t.test('members and policy of a running cluster', async (t) => {
       { address: r1, inSync: true },
       { address: r2, inSync: true },
     ]
-    const codes = await Promise.all([codeOf(ask(3, 1, both)), codeOf(ask(3, 2, both.slice(0, 1)))])
+    const codes = await Promise.all([codeOf(ask(5, 1, both)), codeOf(ask(5, 2, both.slice(0, 1)))])
     t.same(codes.sort(), ['CONFIG_CONFLICT', 'done'])
     await travertine('member', 'add', r1, r2)
     t.match(lastObject(await travertine('policy', '2')), { quorum: 2, members: both })
