@@ -7,14 +7,18 @@ import { z } from 'zod'
 import { assert } from '../protocol/assert.ts'
 import { CONFIG_SCHEMA, SETTING_FACTS } from './settings.ts'
 
-export type SettingValue = string | number | boolean
+export type SettingValue = string | number | boolean | readonly string[]
+
+/** As a text for people, and for comparing. */
+export const settingText = (value: SettingValue | undefined): string =>
+  typeof value === 'object' ? value.join(', ') : String(value)
 
 export interface Setting {
   /** `listen.port` */
   readonly key: string
   readonly section: string
   readonly name: string
-  readonly kind: 'text' | 'integer' | 'boolean' | 'choice'
+  readonly kind: 'text' | 'integer' | 'boolean' | 'choice' | 'list'
   readonly unit: string
   /** undefined: see `defaultText`. */
   readonly default: SettingValue | undefined
@@ -43,6 +47,7 @@ interface Shape {
   readonly minLength?: number
   readonly maxLength?: number
   readonly default?: SettingValue
+  readonly maxItems?: number
 }
 
 function describeSetting(section: string, name: string, schema: z.ZodType): Setting {
@@ -57,8 +62,8 @@ function describeSetting(section: string, name: string, schema: z.ZodType): Sett
     kind: kindOf(shape),
     unit,
     default: shape.default,
-    defaultText: defaultText ?? String(shape.default),
-    range: rangeOf(shape),
+    defaultText: defaultText ?? settingText(shape.default),
+    range: rangeOf(shape, unit),
     text,
     reload,
     environment: environmentName(section, name),
@@ -67,13 +72,15 @@ function describeSetting(section: string, name: string, schema: z.ZodType): Sett
 
 function kindOf(shape: Shape): Setting['kind'] {
   if (shape.enum !== undefined) return 'choice'
+  if (shape.type === 'array') return 'list'
   return shape.type === 'integer' || shape.type === 'boolean' ? shape.type : 'text'
 }
 
-function rangeOf(shape: Shape): string {
+function rangeOf(shape: Shape, unit: string): string {
   if (shape.enum !== undefined) return shape.enum.join(' or ')
   if (shape.type === 'boolean') return 'true or false'
   if (shape.type === 'integer') return `a whole number from ${shape.minimum} to ${shape.maximum}`
+  if (shape.type === 'array') return `a list of at most ${shape.maxItems}, each ${unit}, each once`
   return `a text of ${shape.minLength} to ${shape.maxLength} characters`
 }
 

@@ -129,7 +129,7 @@ class Draft {
   }
 
   problemsOf(issue: z.core.$ZodIssue): TravertineError[] {
-    const path = issue.path.map(String)
+    const path = issue.path.slice(0, 2).map(String) // of a list the whole setting
     if (issue.code === 'unrecognized_keys') return issue.keys.map((name) => this.#unknown([...path, name]))
     const setting = findSetting(path.join('.'))
     const found = this.#found(path)
@@ -174,6 +174,7 @@ class Draft {
 function valueOfText({ kind }: Setting, text: string): SettingValue {
   if (kind === 'integer' && /^-?\d{1,15}$/.test(text)) return Number(text)
   if (kind === 'boolean' && (text === 'true' || text === 'false')) return text === 'true'
+  if (kind === 'list') return text.split(/[\s,]+/).filter(Boolean)
   return text
 }
 

@@ -6,6 +6,8 @@
  * Cluster state (role, members, policy) is not in here: it lies in the data directory and is changed by commands.
  */
 import { z } from 'zod'
+import { splitAddress } from '../protocol/address.ts'
+import { REPLICA_COUNT_LIMIT } from '../protocol/limits.ts'
 import {
   ADMIN_PORT_DEFAULT_TEXT,
   HOST_DEFAULT,
@@ -34,9 +36,11 @@ const PORT_LIMIT = 65_535
 
 export const SETTING_FACTS = z.registry<SettingFacts>()
 
+const isEachOnce = (texts: readonly string[]): boolean => new Set(texts).size === texts.length
 const host = (): z.ZodString => z.string().min(1).max(HOST_CHARS_LIMIT)
 /** A path, or nothing. */
 const file = () => z.string().max(PATH_CHARS_LIMIT).default('')
+const address = (): z.ZodString => z.string().refine((text) => splitAddress(text) !== undefined)
 const port = (): z.ZodInt => z.int().min(0).max(PORT_LIMIT)
 
 export const CONFIG_SCHEMA = z.strictObject({
@@ -81,6 +85,14 @@ export const CONFIG_SCHEMA = z.strictObject({
       unit: 'switch',
       text: 'Whether the admin port speaks TLS, with the certificate of this node; needed on an address that others reach.',
       reload: false,
+    }),
+  }),
+  cascade: z.strictObject({
+    replicas: z.array(address()).max(REPLICA_COUNT_LIMIT).refine(isEachOnce).default([]).register(SETTING_FACTS, {
+      unit: 'host:port',
+      defaultText: 'none',
+      text: 'Control addresses of the replicas that this replica feeds; they count for nothing, and a master has members instead.',
+      reload: true,
     }),
   }),
   security: z.strictObject({

@@ -1,7 +1,9 @@
 /** What a program says to run a node. Files and environment variables for it are config/'s. */
 import { HOST_DEFAULT, PORT_DEFAULT, SEGMENTS_AHEAD_DEFAULT, SEGMENTS_AHEAD_LIMIT } from '../config/defaults.ts'
+import { splitAddress } from '../protocol/address.ts'
 import type { SharedSecret } from '../protocol/authentication.ts'
 import { type DEFECT_CODE, type ErrorCode, TravertineError } from '../protocol/errors.ts'
+import { REPLICA_COUNT_LIMIT } from '../protocol/limits.ts'
 import type { TlsMaterial } from '../world/tls-network.ts'
 
 export interface NodeConfig {
@@ -15,10 +17,17 @@ export interface NodeConfig {
   readonly segmentsAhead?: number
   /** Where the admin HTTP server listens; without it there is none. 0: the system chooses the port. */
   readonly admin?: AdminAddress | undefined
+  /** On a replica: the replicas that it feeds. They hold the same log, and count for nothing. */
+  readonly cascade?: CascadeConfig
   /** Who may connect, and whether the bytes are encrypted. Without it: everybody who reaches the port, in the clear. */
   readonly security?: NodeSecurity
   /** Called for each line of the log. */
   readonly onLog?: (line: LogLine) => void
+}
+
+export interface CascadeConfig {
+  /** host:port of their control channels. */
+  readonly replicas: readonly string[]
 }
 
 export interface NodeSecurity {
@@ -52,6 +61,7 @@ export function fullConfig(config: NodeConfig): FullConfig {
     port: config.port ?? PORT_DEFAULT,
     segmentsAhead: config.segmentsAhead ?? SEGMENTS_AHEAD_DEFAULT,
     admin: config.admin,
+    cascade: config.cascade ?? { replicas: [] },
     security: config.security ?? {},
     onLog: config.onLog ?? (() => undefined),
   }
@@ -66,8 +76,22 @@ export function fullConfig(config: NodeConfig): FullConfig {
     throw invalid('segmentsAhead', full.segmentsAhead, `1 to ${SEGMENTS_AHEAD_LIMIT}`)
   if (full.admin?.tls === true && full.security.tls === undefined)
     throw invalid('admin.tls', 'true', 'a certificate of this node beside it')
+  checkCascade(full.cascade.replicas)
   checkExposure(full)
   return full
+}
+
+/** What a replica may be told to feed. @throws CONFIG_INVALID */
+export function checkCascade(addresses: readonly string[]): void {
+  const invalid = (found: string, expected: string): TravertineError =>
+    new TravertineError('CONFIG_INVALID', `Cannot feed replicas: found ${found}, expected ${expected}`, {
+      where: { key: 'cascade.replicas' },
+    })
+  if (addresses.length > REPLICA_COUNT_LIMIT) throw invalid(`${addresses.length}`, `at most ${REPLICA_COUNT_LIMIT}`)
+  for (const [i, address] of addresses.entries()) {
+    if (splitAddress(address) === undefined) throw invalid(JSON.stringify(address), 'host:port')
+    if (addresses.indexOf(address) < i) throw invalid(`${address} twice`, 'each once')
+  }
 }
 
 const isPort = (port: number): boolean => Number.isInteger(port) && port >= 0 && port <= 65_535

@@ -12,9 +12,9 @@ export interface ReplicaStatus {
   /** Counts for PROPAGATED. */
   readonly inSync: boolean
   readonly state: string
-  /** STORED epochs that it is not known to hold; undefined while it is not connected. */
+  /** STORED epochs that it is not known to hold; undefined while it is not connected, and where a replica feeds it. */
   readonly lagEpochs: number | undefined
-  /** Bytes that are durable on the master and not known to be durable there, all channels together; undefined before it has streamed. */
+  /** Bytes that are durable on this node and not known to be durable there, all channels together; undefined before it has streamed. */
   readonly lagBytes: number | undefined
   /** Why it is not streaming. */
   readonly error: string | undefined
@@ -35,9 +35,12 @@ export interface NodeStatus {
   readonly whole: bigint
   readonly masterAddress: string
   readonly following: boolean
+  /** Node ids of the replicas through which a replica gets the log, from the master's side; empty: from the master. */
+  readonly via: readonly string[]
   readonly clients: number
   readonly readers: number
   readonly controlConnections: number
+  /** The members of a master; the replicas that a replica feeds. */
   readonly replicas: readonly ReplicaStatus[]
   /** Number of the cluster config, its least in-sync set, and how often it was loosened. */
   readonly configNumber: number
@@ -78,18 +81,20 @@ export function describeNode(parts: NodeParts): NodeStatus {
     whole,
     masterAddress: replica?.masterAddress ?? '',
     following: replica?.isFollowing ?? false,
+    via: replica?.via ?? [],
     clients: master?.clientCount ?? 0,
     controlConnections,
     readers: master?.readerCount ?? replica?.readerCount ?? 0,
-    replicas: (master?.replicas() ?? []).map((r) => ({
-      row: r.member.row,
-      address: r.member.address,
-      inSync: r.member.inSync,
-      lagEpochs: board === undefined ? undefined : lagOf(board, r.member.row),
-      lagBytes: r.hasStreamed ? bytesBehind(stats, r.member.row) : undefined,
-      state: r.state,
-      error: r.lastError?.describe(),
-    })),
+    replicas:
+      (master ?? replica)?.replicas().map((r) => ({
+        row: r.member.row,
+        address: r.member.address,
+        inSync: r.member.inSync,
+        lagEpochs: board === undefined ? undefined : lagOf(board, r.member.row),
+        lagBytes: r.hasStreamed ? bytesBehind(stats, r.member.row) : undefined,
+        state: r.state,
+        error: r.lastError?.describe(),
+      })) ?? [],
     configNumber: config.number,
     quorum: config.quorum,
     loosened: config.loosened,

@@ -16,6 +16,7 @@ import { ChannelThreads } from './io/channel-threads.ts'
 import { JobPool } from './io/job-pool.ts'
 import {
   type AdminAddress,
+  checkCascade,
   checkPorts,
   fullConfig,
   type LogLine,
@@ -40,6 +41,8 @@ export interface TravertineNode {
   /** Of the admin HTTP server, if there is one. */
   readonly admin: AdminAddress | undefined
   status(): NodeStatus
+  /** From now on a replica feeds these. @throws CONFIG_INVALID */
+  feed(replicas: readonly string[]): void
   /** From now on these hold for new connections; those that are up stay. Whether there is TLS at all is fixed. @throws CONFIG_INVALID */
   renewSecurity(security: Pick<NodeSecurity, 'secrets' | 'tls'>): void
   health(): Health
@@ -84,6 +87,7 @@ export async function startNode(config: NodeConfig): Promise<TravertineNode> {
       onTold: (code) => probe.countError(code),
     })
     await node.start()
+    if (full.cascade.replicas.length > 0 && manifest.role === 'master') node.feed(full.cascade.replicas) // says that it cannot
     probe.working(() => node.status())
     return handle(node, { host: full.host, admin, parts, security })
   } catch (error) {
@@ -143,6 +147,10 @@ function handle(node: RunningNode, { host, admin, parts, security }: HandleParts
     logPorts: node.logPorts,
     admin,
     status: () => node.status(),
+    feed: (replicas) => {
+      checkCascade(replicas)
+      node.feed(replicas)
+    },
     renewSecurity: (renewed) => security.renew(renewed),
     health: () => parts.probe.health(),
     readiness: () => parts.probe.readiness(),

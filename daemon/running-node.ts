@@ -9,12 +9,12 @@ import type { SharedSecret } from '../protocol/authentication.ts'
 import { asError, DEFECT_CODE, type ErrorCode, fromWireError, TravertineError } from '../protocol/errors.ts'
 import type { World } from '../protocol/world.ts'
 import type { Board } from '../wal/board.ts'
-import type { Manifest } from '../wal/manifest.ts'
 import { boardOf, channelStarts } from './channel-starts.ts'
 import { ConfigWriter } from './config-writer.ts'
 import { createCore } from './core/create-core.ts'
 import type { Core, Effect, Event } from './core/events.ts'
 import { HeldEpochs } from './held-epochs.ts'
+import { HistoryAdopter } from './history-adopter.ts'
 import type { Channels, ChannelsOptions } from './io/channel-threads.ts'
 import { ControlConnections } from './io/control-connections.ts'
 import { DiskWatch } from './io/disk-watch.ts'
@@ -57,12 +57,12 @@ export class RunningNode {
   readonly #held: HeldEpochs
   readonly #keeper: ManifestKeeper
   readonly #configs: ConfigWriter
+  readonly #adopter: HistoryAdopter
   readonly #stats: readonly StatSlots[]
   #core: Core | undefined
   #ticker: Ticker | undefined
   #marks = 0n
   readonly #answers: ThreadAnswers<bigint | 'drain'>
-  #quiet: ((position: number, channel: number) => void) | undefined
   #stopping: Promise<void> | undefined
   #settle!: { resolve: () => void; reject: (error: Error) => void }
   readonly closed: Promise<void>
@@ -93,6 +93,17 @@ export class RunningNode {
       address: () => this.#address,
       onRuling: (number) => this.#step({ type: 'configDurable', number }),
       onFailure: (thrown) => this.#fail(asError(thrown)),
+    })
+    this.#adopter = new HistoryAdopter({
+      keeper: this.#keeper,
+      threads: this.#threads,
+      held: this.#held,
+      onCut: (bytes) =>
+        this.#alarm(
+          'warn',
+          'HISTORY_DIVERGED',
+          `${bytes} bytes that are not in the master's history were cut off and kept in divergent/`,
+        ),
     })
     this.#control = new ControlConnections({
       world: options.world,
@@ -128,6 +139,15 @@ export class RunningNode {
 
   shutdown(): void {
     this.#step({ type: 'shutdown' })
+  }
+
+  /** @param cascade the replicas that this one feeds from now on */
+  feed(cascade: readonly string[]): void {
+    if (this.#keeper.current.role === 'master' && cascade.length > 0) {
+      const text = 'cascade.replicas has no effect on a master: its replicas are members, see `travertine member add`'
+      return this.#alarm('warn', 'CONFIG_INVALID', text)
+    }
+    this.#step({ type: 'cascade', addresses: cascade })
   }
 
   status(): NodeStatus {
@@ -170,8 +190,8 @@ export class RunningNode {
 
   #createCore(): Core {
     const { mastership, ends } = this.#log
-    const addresses = { logPorts: this.logPorts, address: this.#address }
-    return createCore({ manifest: this.#keeper.current, term: mastership?.term, ends, ...addresses })
+    const own = { logPorts: this.logPorts, address: this.#address, cascade: this.#config.cascade.replicas }
+    return createCore({ manifest: this.#keeper.current, term: mastership?.term, ends, ...own })
   }
 
   get #address(): string {
@@ -210,7 +230,7 @@ export class RunningNode {
         return this.#threads.sendAll(effect)
       case 'adopt': {
         const { connection, history } = effect
-        void this.#adopt(history).then(
+        void this.#adopter.adopt(history).then(
           (result) => this.#step({ type: 'adopted', connection, result }),
           (thrown: unknown) => this.#fail(asError(thrown)),
         )
@@ -231,46 +251,10 @@ export class RunningNode {
     }
   }
 
-  /** Quiet threads, then the durable cut, then threads that follow: in this order. */
-  async #adopt(history: Manifest['history']): Promise<Extract<Event, { type: 'adopted' }>['result']> {
-    const ends = await this.#quiesce()
-    try {
-      const adopted = await this.#keeper.adopt({ ends, history })
-      const cut = adopted.divergentBytes.reduce((a, b) => a + b, 0)
-      if (cut > 0) {
-        this.#held.restart(history.at(-1)?.baseEpoch ?? 0n)
-        this.#alarm(
-          'warn',
-          'HISTORY_DIVERGED',
-          `${cut} bytes that are not in the master's history were cut off and kept in divergent/`,
-        )
-      }
-      adopted.resume.forEach((position, channel) => {
-        const producers = adopted.producers[channel]
-        this.#threads.send(channel, { type: 'follow', history: adopted.manifest.history, position, producers })
-      })
-      return { resume: adopted.resume, terms: adopted.manifest }
-    } catch (thrown) {
-      if (thrown instanceof TravertineError) return thrown
-      throw thrown
-    }
-  }
-
   /** A replica's log has brought a newer config. Its manifest may lag: the log itself is asked first at a start. */
   #learnConfig(): void {
     const record = this.#held.takeConfig()
     if (record !== undefined) this.#inPool(this.#keeper.setConfig(record.config))
-  }
-
-  #quiesce(): Promise<readonly number[]> {
-    return new Promise((resolve) => {
-      const ends = new Array<number>(this.#log.ends.length).fill(-1)
-      this.#quiet = (position, channel) => {
-        ends[channel] = position
-        if (!ends.includes(-1)) resolve(ends)
-      }
-      this.#threads.sendAll({ type: 'quiesce' })
-    })
   }
 
   #fromChannel(channel: number, message: FromChannel): void {
@@ -290,7 +274,7 @@ export class RunningNode {
         return this.#step({ type: 'readerFailed', session, error: fromWireError(error) })
       }
       case 'quiet':
-        return this.#quiet?.(message.position, channel)
+        return this.#adopter.quiet(message.position, channel)
       case 'seals':
         this.#held.addSeals(message.seals)
         return this.#learnConfig()

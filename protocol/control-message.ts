@@ -12,7 +12,7 @@ import { type FieldKind, isMap, matches, normalise, type WireMember } from './me
 
 /** Levels of this protocol that this program speaks. Neighbours N and N-1 work together. */
 export const PROTOCOL_VERSION_MIN = 1
-export const PROTOCOL_VERSION_MAX = 2
+export const PROTOCOL_VERSION_MAX = 3
 
 export interface WireTerm {
   readonly number: bigint
@@ -63,7 +63,7 @@ export interface Messages {
     /** Of the log that is read; never empty. */
     history: readonly WireHistoryEntry[]
   }
-  /** master -> replica */
+  /** master -> replica, or a replica that feeds another one in its place */
   session_begin: {
     versionMin: number
     versionMax: number
@@ -74,8 +74,10 @@ export interface Messages {
     channels: number
     term: WireTerm
     history: readonly WireHistoryEntry[]
-    /** Ends of the master's log per channel. */
+    /** Ends of the sender's log per channel. */
     ends: readonly number[]
+    /** Node ids of the replicas between the master and the receiver, the sender last (level 3); empty: the master is the sender. */
+    via: readonly string[]
   }
   session_begin_ok: {
     version: number
@@ -206,6 +208,7 @@ export const MESSAGE_FIELDS: { readonly [T in MessageType]: Readonly<Record<keyo
       term: 'term',
       history: 'history',
       ends: 'u53[]',
+      via: 'uuid[]?',
     },
     session_begin_ok: {
       version: 'u32',

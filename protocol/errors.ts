@@ -38,6 +38,8 @@ export const ERROR_CODES = {
   MEMBER_UNKNOWN: [34, false],
   HISTORY_DIVERGED: [35, false],
   LOG_DROPPED: [36, false],
+  CASCADE_LOOP: [37, false],
+  FED_ALREADY: [38, true],
   // node
   CHANNEL_POISONED: [40, false],
   DISK_LOW: [41, true],

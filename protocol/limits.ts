@@ -14,6 +14,8 @@ export const GIB = 1024 * MIB
 export const CHANNEL_COUNT_LIMIT = 64
 /** Rows of the board: row 0 is the local disk, the others are replicas. */
 export const REPLICA_COUNT_LIMIT = 15
+/** Replicas between a master and another replica, each fed by the one before it. Every one adds a flush to what is read below. */
+export const CASCADE_DEPTH_LIMIT = 16
 
 /** Body of one frame, which is one write session. Larger values are for BLOBs. */
 export const SESSION_BYTES_LIMIT = 16 * MIB

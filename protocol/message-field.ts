@@ -4,7 +4,13 @@
 import { assertNever } from './assert.ts'
 import { isWireError } from './errors.ts'
 import { isUuid } from './ids.ts'
-import { CHANNEL_COUNT_LIMIT, PRODUCER_RANGE_COUNT_LIMIT, REPLICA_COUNT_LIMIT, TERM_HISTORY_LIMIT } from './limits.ts'
+import {
+  CASCADE_DEPTH_LIMIT,
+  CHANNEL_COUNT_LIMIT,
+  PRODUCER_RANGE_COUNT_LIMIT,
+  REPLICA_COUNT_LIMIT,
+  TERM_HISTORY_LIMIT,
+} from './limits.ts'
 
 export const SECRET_BYTES = 16
 /** HMAC-SHA-256. */
@@ -33,6 +39,7 @@ export type FieldKind =
   | 'error'
   | 'map'
   | 'level?'
+  | 'uuid[]?'
   | 'flag'
   | 'members'
 
@@ -71,6 +78,8 @@ function normal(value: unknown, kind: FieldKind): unknown {
       return value
     case 'level?':
       return value === undefined ? 'stored' : value // a peer of level 1 leaves it out
+    case 'uuid[]?':
+      return value === undefined ? [] : value // a peer below level 3 leaves it out
     default:
       return value
   }
@@ -114,6 +123,8 @@ export function matches(value: unknown, kind: FieldKind): boolean {
       return isMap(value)
     case 'level?':
       return value === 'stored' || value === 'propagated'
+    case 'uuid[]?':
+      return Array.isArray(value) && value.length <= CASCADE_DEPTH_LIMIT && value.every((v) => matches(v, 'uuid'))
     case 'flag':
       return typeof value === 'boolean'
     case 'members':

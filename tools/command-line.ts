@@ -63,6 +63,6 @@ export function path(text: string): string {
 }
 
 /** Parser of an option that may be given several times. */
-export function collect(text: string, before: readonly string[]): readonly string[] {
+export function collect(text: string, before: readonly string[] = []): readonly string[] {
   return [...before, text]
 }

@@ -69,6 +69,8 @@ const EXIT_CODE_OF: Readonly<Record<ErrorCode, ExitCode>> = {
   MEMBER_UNKNOWN: ExitCode.NETWORK,
   HISTORY_DIVERGED: ExitCode.LOG,
   LOG_DROPPED: ExitCode.LOG,
+  CASCADE_LOOP: ExitCode.NETWORK,
+  FED_ALREADY: ExitCode.NETWORK,
   CHANNEL_POISONED: ExitCode.DISK,
   DISK_LOW: ExitCode.DISK,
   SHUTTING_DOWN: ExitCode.NETWORK,

@@ -4,7 +4,7 @@
  * The order of precedence is config/load-config.ts's; here are the names of the options, and the comparison of what is
  * running with what the places say now. Settings that are wrong when they are read again change nothing.
  */
-import { SETTINGS } from '../config/explain.ts'
+import { SETTINGS, type Setting, type SettingValue, settingText } from '../config/explain.ts'
 import { type ConfigSources, type LoadedConfig, loadConfig, settingValue } from '../config/load-config.ts'
 import type { NodeConfig, TravertineNode } from '../daemon/node.ts'
 import { TravertineError } from '../protocol/errors.ts'
@@ -31,12 +31,13 @@ export class NodeSettings {
 
   /** @throws CONFIG_INVALID if nobody says which directory */
   get node(): NodeConfig {
-    const { node, listen, admin, wal, security } = this.#running
+    const { node, listen, admin, cascade, wal, security } = this.#running
     if (node.directory !== undefined)
       return {
         directory: node.directory,
         ...listen,
         ...wal,
+        cascade,
         admin: admin.enabled ? admin : undefined,
         security: readSecurity(security),
       }
@@ -47,19 +48,21 @@ export class NodeSettings {
   }
 
   /** Reads all places again, takes over what a running node can change, and says what became of the rest. */
-  reload(node: Pick<TravertineNode, 'renewSecurity'> | undefined): void {
+  reload(node: Pick<TravertineNode, 'renewSecurity' | 'feed'> | undefined): void {
     const say = (text: string): void => this.log.write({ level: 'info', text })
     const alarm = (code: 'CONFIG_INVALID' | 'RESTART_NEEDED', text: string): void =>
       this.log.write({ level: 'warn', code, text })
     try {
       const { config: wanted } = loadConfig(this.#sources)
-      const differing = SETTINGS.filter((one) => settingValue(this.#running, one) !== settingValue(wanted, one))
+      const differing = SETTINGS.filter((one) => textOf(this.#running, one) !== textOf(wanted, one))
       const texts = differing.map((setting) => {
-        const [from, to] = [this.#running, wanted].map((config) => String(settingValue(config, setting)))
+        const [from, to] = [this.#running, wanted].map((config) => textOf(config, setting))
         return { setting, text: `${setting.key} is ${to} instead of ${from}` }
       })
       node?.renewSecurity(readSecurity(wanted.security)) // the files may have changed though their names have not
-      this.#running = { ...this.#running, log: wanted.log, security: wanted.security }
+      node?.feed(wanted.cascade.replicas)
+      const { log, security, cascade } = wanted
+      this.#running = { ...this.#running, log, security, cascade }
       this.log.set(wanted.log)
       for (const { setting, text } of texts) if (setting.reload) say(`SIGHUP: ${text} from now on`)
       for (const { setting, text } of texts)
@@ -73,19 +76,22 @@ export class NodeSettings {
   }
 }
 
+const textOf = (config: LoadedConfig['config'], setting: Setting): string => settingText(settingValue(config, setting))
+
 /** Does it name a file? */
 const names = ({ secretFile, tlsCertificateFile }: LoadedConfig['config']['security']): boolean =>
   secretFile !== '' || tlsCertificateFile !== ''
 
 /** What is written on the command line rules over everything else. */
 function sourcesOf(directory: string | undefined, options: RunOptions): ConfigSources {
-  const given: readonly (readonly [string, string, string | number | boolean | undefined])[] = [
+  const given: readonly (readonly [string, string, SettingValue | undefined])[] = [
     ['node.directory', 'DIRECTORY', directory],
     ['listen.host', '--host', options.host],
     ['listen.port', '--port', options.port],
     ['admin.enabled', '--no-admin', options.admin === false ? false : undefined],
     ['admin.host', '--admin-host', options.adminHost],
     ['admin.port', '--admin-port', options.adminPort],
+    ['cascade.replicas', '--feed', options.feed],
     ['wal.segmentsAhead', '--segments-ahead', options.segmentsAhead],
     ['log.format', '--log-format', options.logFormat],
     ['log.level', '--log-level', options.logLevel],

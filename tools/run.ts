@@ -20,7 +20,7 @@ import {
   SEGMENTS_AHEAD_LIMIT,
 } from '../config/defaults.ts'
 import { startNode, type TravertineNode } from '../daemon/node.ts'
-import { newCommand, path, wholeNumber } from './command-line.ts'
+import { collect, newCommand, path, wholeNumber } from './command-line.ts'
 import { ExitCode } from './exit-codes.ts'
 import { ignoreBrokenPipe, printJson, printLine } from './output.ts'
 import { StopRequest } from './stop-request.ts'
@@ -34,6 +34,7 @@ export interface RunOptions {
   readonly admin?: boolean
   readonly adminHost?: string
   readonly adminPort?: number
+  readonly feed?: readonly string[]
   readonly segmentsAhead?: number
   readonly logFormat?: LogFormat
   readonly logLevel?: LogLevel
@@ -94,6 +95,7 @@ export function runCommand(): Command {
       wholeNumber(0, 65_535),
     )
     .option('--no-admin', 'no admin HTTP server')
+    .option('--feed <host:port>', 'on a replica: another one that this one feeds; may be given several times', collect)
     .option(
       '--segments-ahead <number>',
       `files to keep prepared per channel (default: ${SEGMENTS_AHEAD_DEFAULT})`,

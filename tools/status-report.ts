@@ -1,7 +1,8 @@
 /**
  * How a cluster is, from what its nodes say: pure. Healthy is a master whose members all stream, with an in-sync set that
- * is large enough and room on the disks. Everything else is told with its reason.
+ * is large enough and room on the disks; replicas that feed others do so. Everything else is told with its reason.
  */
+import { CASCADE_DEPTH_LIMIT } from '../protocol/limits.ts'
 import { type AskedNode, listOf, type StatusFields } from './ask-status.ts'
 
 export type Health = 'healthy' | 'degraded' | 'no-master'
@@ -9,6 +10,8 @@ export type Health = 'healthy' | 'degraded' | 'no-master'
 export interface NodeRow {
   readonly address: string
   readonly role: string
+  /** Address of the replica that feeds it; undefined: the master does, or nobody. */
+  readonly fedBy: string | undefined
   /** Counts for PROPAGATED. */
   readonly inSync: boolean
   readonly state: string
@@ -30,19 +33,13 @@ export interface StatusReport {
 }
 
 export function reportStatus(asked: readonly AskedNode[]): StatusReport {
-  const masters = asked.filter(({ status }) => status?.['role'] === 'master')
+  const masters = asked.filter(isMaster)
   const master = masters.reduce<AskedNode | undefined>(
     (best, node) => (best === undefined || termOf(node) > termOf(best) ? node : best),
     undefined,
   )
-  const replicas = listOf(master?.status?.['replicas'])
-  const nodes = asked.map((node) =>
-    rowOf(
-      node,
-      node === master,
-      replicas.find((r) => r['address'] === node.address),
-    ),
-  )
+  const links = new Links(asked)
+  const nodes = asked.map((node) => rowOf(node, master, links))
   const reasons = nodes.flatMap(({ address, why }) => (why === '' ? [] : [`${address}: ${why}`]))
   if (master === undefined) return { health: 'no-master', reasons, master: undefined, status: undefined, nodes }
   const { quorum, inSyncCount } = policyOf(master.status)
@@ -51,21 +48,80 @@ export function reportStatus(asked: readonly AskedNode[]): StatusReport {
   return { health, reasons, master: master.address, status: master.status, nodes }
 }
 
-function rowOf({ address, status, error }: AskedNode, isMaster: boolean, member: StatusFields | undefined): NodeRow {
+/** What a node says of another one that it feeds. */
+interface Link {
+  readonly from: AskedNode
+  readonly fields: StatusFields
+}
+
+/** Who feeds whom, by addresses. */
+class Links {
+  readonly #to = new Map<string, Link[]>()
+
+  constructor(asked: readonly AskedNode[]) {
+    for (const from of asked) {
+      for (const fields of listOf(from.status?.['replicas'])) {
+        const address = String(fields['address'])
+        this.#to.set(address, [...(this.#to.get(address) ?? []), { from, fields }])
+      }
+    }
+  }
+
+  /** The member's link to its master goes before that of a feeder, and one that streams before one that waits. */
+  of({ address }: AskedNode, master: AskedNode | undefined): Link | undefined {
+    const links = (this.#to.get(address) ?? []).filter(({ from }) => from === master || !isMaster(from))
+    const worth = ({ from, fields }: Link): number =>
+      (from === master ? 2 : 0) + (fields['state'] === 'streaming' ? 1 : 0)
+    return links.reduce<Link | undefined>((best, link) => (best && worth(best) >= worth(link) ? best : link), undefined)
+  }
+
+  /** Along the way from the master; undefined where one part of it is not known. */
+  bytesBehind(node: AskedNode, master: AskedNode | undefined, steps = 0): number | undefined {
+    const link = this.of(node, master)
+    const own = countOf(link?.fields['lagBytes'])
+    if (link === undefined || own === undefined || link.from === master) return own
+    const above = steps < CASCADE_DEPTH_LIMIT ? this.bytesBehind(link.from, master, steps + 1) : undefined
+    return above === undefined ? undefined : above + own
+  }
+}
+
+function rowOf(node: AskedNode, master: AskedNode | undefined, links: Links): NodeRow {
+  const { address, status, error } = node
   const role = status === undefined ? 'unknown' : String(status['role'])
-  const inSync = member?.['inSync'] === true
-  const lagEpochs = countOf(member?.['lagEpochs'])
-  const lagBytes = countOf(member?.['lagBytes'])
+  const link = links.of(node, master)
+  const fields = link?.fields
   const faults: string[] = []
   if (error !== undefined) faults.push(error.describe())
   if (status?.['diskLow'] === true) faults.push('its disk is below the low-water mark')
-  if (role === 'master' && !isMaster) faults.push('it is a master of an older term')
-  if (member !== undefined && member['state'] !== 'streaming')
-    faults.push(String(member['error'] ?? 'it does not stream yet'))
-  if (role === 'replica' && member === undefined) faults.push('no master that was asked has it as a member')
-  const state = isMaster ? 'master' : String(member?.['state'] ?? 'unknown')
-  return { address, role, inSync, state, lagEpochs, lagBytes, why: faults.join('; ') }
+  if (role === 'master' && node !== master) faults.push('it is a master of an older term')
+  if (fields !== undefined && fields['state'] !== 'streaming')
+    faults.push(String(fields['error'] ?? 'it does not stream yet'))
+  for (const ring of listOf(status?.['replicas']).filter(isRing))
+    faults.push(`it cannot feed ${String(ring['address'])}: ${String(ring['error'])}`)
+  if (role === 'replica' && fields === undefined) faults.push('no node that was asked feeds it')
+  return {
+    address,
+    role,
+    fedBy: link === undefined || link.from === master ? undefined : link.from.address,
+    inSync: fields?.['inSync'] === true,
+    state: node === master ? 'master' : String(fields?.['state'] ?? 'unknown'),
+    lagEpochs:
+      link === undefined || link.from === master ? countOf(fields?.['lagEpochs']) : epochsBehind(status, master),
+    lagBytes: links.bytesBehind(node, master),
+    why: faults.join('; '),
+  }
 }
+
+/** Of a replica that a replica feeds: no row of a board tells it, but what the node itself holds whole. */
+function epochsBehind(status: StatusFields | undefined, master: AskedNode | undefined): number | undefined {
+  const [stored, whole] = [countOf(master?.status?.['stored']), countOf(status?.['whole'])]
+  return stored === undefined || whole === undefined ? undefined : Math.max(0, stored - whole)
+}
+
+/** Two feeders may name one replica; a circle is never meant. */
+const isRing = ({ error }: StatusFields): boolean => typeof error === 'string' && error.startsWith('CASCADE_LOOP')
+
+const isMaster = ({ status }: AskedNode): boolean => status?.['role'] === 'master'
 
 const countOf = (field: unknown): number | undefined =>
   field === undefined || field === null ? undefined : Number(field)

@@ -22,7 +22,7 @@ export function statusCommand(): Command {
     name: 'status',
     summary: 'show how the cluster is',
     description:
-      'Asks the given nodes how they are, the master that they name, and its members. Shows roles, term, watermarks and ' +
+      'Asks the given nodes how they are, the master that they name, its members, and the replicas that those feed. Shows roles, term, watermarks and ' +
       'policy, and per node whether it counts for PROPAGATED, how far it is behind, and what is wrong with it.',
     examples: [
       'travertine status',
@@ -63,6 +63,7 @@ function jsonReport({ health, reasons, master, status, nodes }: StatusReport): o
     policy: { number: pick('configNumber'), quorum: pick('quorum'), loosened: pick('loosened') },
     nodes: nodes.map((node) => ({
       ...node,
+      fedBy: node.fedBy ?? null,
       lagEpochs: node.lagEpochs ?? null,
       lagBytes: node.lagBytes ?? null,
     })),
@@ -77,9 +78,16 @@ function printReport({ health, reasons, master, status, nodes }: StatusReport): 
     printLine(`epochs      open ${open}, closed ${closed}, stored ${stored}, propagated ${propagated}`)
     printLine(`policy      quorum ${quorum}, config ${configNumber}, loosened ${loosened} times`)
   }
-  const rows = nodes.map(({ address, role, inSync, state, lagEpochs, lagBytes }) => {
+  const rows = nodes.map(({ address, role, fedBy, inSync, state, lagEpochs, lagBytes }) => {
     const counts = inSync ? 'in-sync' : role === 'master' ? '-' : 'no'
-    return [address, role, counts, state, `${lagEpochs ?? '-'}`, `${lagBytes ?? '-'}`]
+    return [
+      address,
+      fedBy === undefined ? role : `${role} of ${fedBy}`,
+      counts,
+      state,
+      `${lagEpochs ?? '-'}`,
+      `${lagBytes ?? '-'}`,
+    ]
   })
   for (const line of table([['node', 'role', 'counts', 'state', 'epochs behind', 'bytes behind'], ...rows])) {
     printLine(line)

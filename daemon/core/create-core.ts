@@ -12,11 +12,13 @@ export interface CoreOptions extends Pick<NodeFacts, 'logPorts' | 'address'> {
   readonly term: Term | undefined
   /** Per channel: where its log ends. */
   readonly ends: readonly number[]
+  /** Addresses of the replicas that a replica feeds. */
+  readonly cascade: readonly string[]
 }
 
-export function createCore({ manifest, term, ends, logPorts, address }: CoreOptions): Core {
+export function createCore({ manifest, term, ends, cascade, logPorts, address }: CoreOptions): Core {
   const { clusterId, nodeId, channels, history, config } = manifest
   const facts = { clusterId, nodeId, channels, logPorts, address }
-  if (term === undefined) return new ReplicaCore(facts, manifest)
+  if (term === undefined) return new ReplicaCore(facts, manifest, cascade)
   return new MasterCore({ facts: { ...facts, term }, history, config, ends })
 }

@@ -45,6 +45,8 @@ export type Event =
   | { readonly type: 'configDurable'; readonly number: number }
   | { readonly type: 'watermarks'; readonly closed: bigint; readonly stored: bigint; readonly propagated: bigint }
   | { readonly type: 'ends'; readonly ends: readonly number[] }
+  /** The replicas that this one shall feed from now on. */
+  | { readonly type: 'cascade'; readonly addresses: readonly string[] }
   | { readonly type: 'tick' }
   | { readonly type: 'shutdown' }
   | { readonly type: 'drained' }

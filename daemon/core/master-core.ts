@@ -18,7 +18,7 @@ import { errorMessage } from './events.ts'
 import { type MasterFacts, unexpected } from './node-facts.ts'
 import { ReaderSessions } from './reader-sessions.ts'
 import { Replicas } from './replicas.ts'
-import { ReplicationSession } from './replication-session.ts'
+import { ReplicationSession, type Source } from './replication-session.ts'
 
 export interface MasterOptions {
   readonly facts: MasterFacts
@@ -53,13 +53,14 @@ export class MasterCore implements Core {
     this.#baseEpoch = history.at(-1)?.baseEpoch ?? 0n
     const committed = (): bigint | undefined => this.#committed()
     this.#readers = new ReaderSessions({ facts, history: () => history, committed })
+    const source: Source = { term: facts.term, history, masterAddress: facts.address, via: [] }
     this.#replicas = new Replicas(
       config,
       (member) =>
         new ReplicationSession({
           facts,
           member,
-          history,
+          source: () => source,
           committed,
           ends: () => this.#ends,
           nextSession: () => this.#nextSession(),
@@ -78,9 +79,11 @@ export class MasterCore implements Core {
     switch (event.type) {
       case 'connected':
         this.#connections.add(event.connection, { peer: event.peer, secret: event.secret, row: event.row }, now)
-        return event.row === undefined ? [] : this.#dialled(event.row, event.connection)
+        return event.row === undefined ? [] : this.#replicas.dialled(event.row, event.connection)
       case 'dialFailed':
-        return this.#replicas.of(event.row)?.dialFailed(now, event.error) ?? []
+      case 'rowOpen':
+      case 'rowDown':
+        return this.#replicas.hear(now, event)
       case 'message':
         return this.#message(now, event.connection, event.message)
       case 'closed':
@@ -89,17 +92,13 @@ export class MasterCore implements Core {
         return this.#ready(event.session)
       case 'readerFailed':
         return this.#readers.failed(event.session, event.error)
-      case 'rowOpen':
-        return this.#replicas.of(event.row)?.rowOpen(event.session, event.channel) ?? []
-      case 'rowDown':
-        return this.#replicas.of(event.row)?.rowDown(now, event.session, event.channel, event.error) ?? []
       case 'configDurable':
         return this.#configDurable(now, event.number)
       case 'watermarks':
         this.#watermarks.closed = event.closed
         this.#watermarks.stored = event.stored
         this.#watermarks.propagated = event.propagated
-        return [...this.#replicas.members.flatMap((replica) => replica.watermarks()), ...this.#readers.advance()]
+        return [...this.#replicas.watermarks(), ...this.#readers.advance()]
       case 'ends':
         this.#ends = event.ends
         return []
@@ -112,7 +111,8 @@ export class MasterCore implements Core {
       case 'drained':
         return this.#stop()
       case 'adopted':
-        return [] // a replica's event
+      case 'cascade':
+        return [] // a replica's events
     }
   }
 
@@ -178,9 +178,7 @@ export class MasterCore implements Core {
     const state = this.#connections.heard(connection, now)
     if (state === undefined) return []
     try {
-      if (state.row !== undefined) {
-        return this.#replicas.of(state.row)?.message(now, message, hostOf(state.peer)) ?? []
-      }
+      if (state.row !== undefined) return this.#replicas.message(now, state.row, state, message)
       return this.#clientMessage(connection, message)
     } catch (error) {
       if (!(error instanceof TravertineError)) throw error
@@ -218,7 +216,7 @@ export class MasterCore implements Core {
           'MESSAGE_UNEXPECTED',
           'Cannot follow a master: found session_begin, but this node is master itself',
           {
-            hint: 'a member address of the sender points at a master; check its members',
+            hint: 'a member address of the sender, or its cascade.replicas, points at a master',
           },
         )
       default:
@@ -258,9 +256,7 @@ export class MasterCore implements Core {
   #closed(now: number, connection: ConnectionId, error: TravertineError | undefined): Effect[] {
     const row = this.#connections.get(connection)?.row
     const forgotten = this.#forget(connection)
-    if (row === undefined) return forgotten
-    const replica = this.#replicas.of(row)
-    return replica?.connection === connection ? [...forgotten, ...replica.closed(now, error)] : forgotten
+    return row === undefined ? forgotten : [...forgotten, ...this.#replicas.closed(now, row, connection, error)]
   }
 
   #forget(connection: ConnectionId): Effect[] {
@@ -279,14 +275,13 @@ export class MasterCore implements Core {
       effects.push({ type: 'close', connection }, ...this.#closed(now, connection, error))
     }
     // while draining too: what is in flight waits for the replicas, and a silent master would lose them
-    for (const replica of this.#replicas.all) effects.push(...replica.tick(now))
-    return effects
+    return [...effects, ...this.#replicas.tick(now)]
   }
 
   #stop(): Effect[] {
     if (this.#stopped) return []
     this.#stopped = true
-    const effects: Effect[] = this.#replicas.all.flatMap((replica) => replica.end('the master shuts down'))
+    const effects = this.#replicas.end('the master shuts down')
     const dialled = new Set(this.#replicas.all.map((replica) => replica.connection))
     for (const connection of this.#connections.all()) {
       if (dialled.has(connection)) continue
@@ -296,11 +291,6 @@ export class MasterCore implements Core {
       )
     }
     return [...effects, { type: 'stop' }]
-  }
-
-  /** A dial is waited for also where its replica was removed meanwhile, so there is somebody. */
-  #dialled(row: number, connection: ConnectionId): Effect[] {
-    return this.#replicas.of(row)?.connected(connection) ?? [{ type: 'close', connection }]
   }
 
   #nextSession(): bigint {
@@ -316,5 +306,3 @@ export function silence(handshake: boolean): TravertineError {
 }
 
 const countInSync = ({ members }: ClusterConfig): number => members.filter((member) => member.inSync).length
-
-const hostOf = (peer: string): string => peer.slice(0, peer.lastIndexOf(':'))

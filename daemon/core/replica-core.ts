@@ -1,5 +1,6 @@
 /**
- * The replica's decisions: one master at a time, told by its term; clients are sent to it. No IO (DESIGN 9).
+ * The replica's decisions: one master at a time, told by its term; clients are sent to it. No IO (DESIGN 9). Whom it feeds
+ * itself is cascade.ts's.
  *
  * A session_begin is answered when three things are done, in this order: the older session's links are closed in all
  * channel threads; the master's history, with the cut that it implies, is durable; all channel threads know the secret.
@@ -10,15 +11,18 @@ import { TravertineError, toWireError } from '../../protocol/errors.ts'
 import { sameTerm } from '../../protocol/ids.ts'
 import { DRAIN_MS_MAX } from '../../protocol/limits.ts'
 import { checkHistory, checkMasterTerm, type KnownTerms, latestTerm, type TermHistory } from '../../wal/term-history.ts'
+import { Cascade } from './cascade.ts'
 import { Connections } from './connections.ts'
 import type { AdoptedHistory, ConnectionId, Core, Effect, Event } from './events.ts'
 import { errorMessage } from './events.ts'
+import { checkFeeder, type Feeder } from './feeder.ts'
 import { silence } from './master-core.ts'
 import { checkChannels, checkCluster, type NodeFacts, unexpected } from './node-facts.ts'
 import { ReaderSessions } from './reader-sessions.ts'
+import type { ReplicationSession, Source } from './replication-session.ts'
 import { fromWireHistory } from './wire-history.ts'
 
-interface Following {
+interface Following extends Feeder {
   readonly connection: ConnectionId
   readonly version: number
   readonly secret: Uint8Array
@@ -46,14 +50,18 @@ export class ReplicaCore implements Core {
   /** Readers may be shown what is not above this epoch; undefined until the master of this history has said it. */
   #committed: bigint | undefined
   readonly #readers: ReaderSessions
+  readonly #cascade: Cascade
 
   #terms: KnownTerms
 
-  constructor(facts: NodeFacts, terms: KnownTerms) {
+  /** @param cascade addresses of the replicas that this one feeds */
+  constructor(facts: NodeFacts, terms: KnownTerms, cascade: readonly string[] = []) {
     this.#facts = facts
     this.#terms = terms
     const history = (): TermHistory => this.#terms.history
-    this.#readers = new ReaderSessions({ facts, history, committed: () => this.#committed })
+    const committed = (): bigint | undefined => this.#committed
+    this.#readers = new ReaderSessions({ facts, history, committed })
+    this.#cascade = new Cascade({ facts, addresses: cascade, committed, nextSession: () => this.#nextSession() })
   }
 
   /** host:port of the master followed last; '' if none was met since the start. */
@@ -70,6 +78,16 @@ export class ReplicaCore implements Core {
     return this.#readers.count
   }
 
+  /** For `status`: the replicas that this one feeds. */
+  replicas(): readonly ReplicationSession[] {
+    return this.#cascade.members
+  }
+
+  /** Node ids of the replicas between the master and this one. */
+  get via(): readonly string[] {
+    return this.#following?.via ?? []
+  }
+
   get isFollowing(): boolean {
     return this.#following !== undefined && !this.#adopting
   }
@@ -84,32 +102,38 @@ export class ReplicaCore implements Core {
   #handle(now: number, event: Event): readonly Effect[] {
     switch (event.type) {
       case 'connected':
-        this.#connections.add(event.connection, { peer: event.peer, secret: event.secret, row: undefined }, now)
-        return []
+        this.#connections.add(event.connection, { peer: event.peer, secret: event.secret, row: event.row }, now)
+        return event.row === undefined ? [] : this.#cascade.dialled(event.row, event.connection)
+      case 'dialFailed':
+      case 'rowOpen':
+      case 'rowDown':
+        return this.#cascade.hear(now, event)
+      case 'cascade':
+        return this.#feed(now, event.addresses)
       case 'message':
         return this.#message(now, event.connection, event.message)
       case 'closed':
-        return this.#closed(event.connection)
+        return this.#closed(now, event.connection, event.error)
       case 'adopted':
-        return this.#adopted(event.connection, event.result)
+        return this.#adopted(now, event.connection, event.result)
       case 'sessionReady':
         return [...this.#ready(event.session), ...this.#readers.ready(event.session)]
       case 'readerFailed':
         return this.#readers.failed(event.session, event.error)
       case 'tick':
         if (this.#stopAt !== undefined && now >= this.#stopAt) return this.#stop()
-        return this.#connections
-          .expired(now)
-          .flatMap(({ connection, handshake }) => this.#refuse(connection, silence(handshake)))
+        return [
+          ...this.#connections
+            .expired(now)
+            .flatMap(({ connection, handshake }) => this.#refuse(now, connection, silence(handshake))),
+          ...this.#cascade.tick(now),
+        ]
       case 'shutdown':
         if (this.#stopAt !== undefined) return []
         this.#stopAt = now + DRAIN_MS_MAX
         return [{ type: 'drain' }]
       case 'drained':
         return this.#stop()
-      case 'dialFailed':
-      case 'rowOpen':
-      case 'rowDown':
       case 'configDurable':
       case 'watermarks':
       case 'ends':
@@ -118,19 +142,21 @@ export class ReplicaCore implements Core {
   }
 
   #message(now: number, connection: ConnectionId, message: Message): readonly Effect[] {
-    if (this.#connections.heard(connection, now) === undefined) return []
+    const state = this.#connections.heard(connection, now)
+    if (state === undefined) return []
     try {
-      return this.#dispatch(connection, message)
+      if (state.row !== undefined) return this.#cascade.message(now, state.row, state, message)
+      return this.#dispatch(now, connection, message)
     } catch (error) {
       if (!(error instanceof TravertineError)) throw error
-      return this.#refuse(connection, error)
+      return this.#refuse(now, connection, error)
     }
   }
 
-  #dispatch(connection: ConnectionId, message: Message): Effect[] {
+  #dispatch(now: number, connection: ConnectionId, message: Message): Effect[] {
     switch (message.type) {
       case 'session_begin':
-        return this.#begin(connection, message)
+        return this.#begin(now, connection, message)
       case 'client_hello':
       case 'config_change':
         throw this.#stopAt === undefined ? this.#notMaster() : shuttingDown()
@@ -151,11 +177,12 @@ export class ReplicaCore implements Core {
           { type: 'groupCommit', epoch: this.#committed },
           { type: 'send', connection, message: { type: 'group_commit_ok', epoch: message.epoch } },
           ...this.#readers.advance(),
+          ...this.#cascade.advance(),
         ]
       case 'epoch':
         return []
       case 'session_end':
-        return [{ type: 'close', connection }, ...this.#closed(connection)]
+        return [{ type: 'close', connection }, ...this.#closed(now, connection, undefined)]
       default:
         throw unexpected(message, 'on a replica')
     }
@@ -166,38 +193,52 @@ export class ReplicaCore implements Core {
     const state = this.#connections.get(connection)! // it has just spoken
     if (state.inSession) throw unexpected(message, 'in a session that has begun')
     state.inSession = true
-    this.#sessions += 1n
-    return this.#readers.hello(connection, message, this.#sessions, state.secret)
+    return this.#readers.hello(connection, message, this.#nextSession(), state.secret)
   }
 
-  #begin(connection: ConnectionId, message: Message<'session_begin'>): Effect[] {
+  /** The settings name other replicas to feed. What they cannot be changes nothing. */
+  #feed(now: number, addresses: readonly string[]): Effect[] {
+    try {
+      return this.#cascade.follow(now, addresses)
+    } catch (error) {
+      if (!(error instanceof TravertineError)) throw error
+      return [{ type: 'log', level: 'warn', code: error.code, text: error.describe() }]
+    }
+  }
+
+  #begin(now: number, connection: ConnectionId, message: Message<'session_begin'>): Effect[] {
     if (this.#stopAt !== undefined) throw shuttingDown()
     if (this.#readers.has(connection)) throw unexpected(message, 'in a reader session')
     negotiateVersion(message)
     checkCluster(this.#facts, message.clusterId)
     checkChannels(this.#facts, message.channels)
     checkHistory(fromWireHistory(message.history), this.#facts.channels)
-    checkMasterTerm(this.#terms, fromWireHistory(message.history).at(-1)?.term) // before the session with a rightful master is ended
+    // before the session with a rightful master is ended
+    const term = checkMasterTerm(this.#terms, latestTerm(fromWireHistory(message.history)))
+    checkFeeder(this.#facts.nodeId, { ...message, term }, this.#following)
     const state = this.#connections.get(connection)
     if (state !== undefined) state.inSession = true
-    if (!this.#adopting) return this.#adopt(connection, message)
+    if (!this.#adopting) return this.#adopt(now, connection, message)
     const waiting = this.#next?.connection
     this.#next = { connection, message }
     return waiting === undefined || waiting === connection
       ? []
-      : [{ type: 'close', connection: waiting }, ...this.#closed(waiting)]
+      : [{ type: 'close', connection: waiting }, ...this.#closed(now, waiting, undefined)]
   }
 
-  #adopt(connection: ConnectionId, message: Message<'session_begin'>): Effect[] {
+  #adopt(now: number, connection: ConnectionId, message: Message<'session_begin'>): Effect[] {
     const older = this.#following
+    const history = fromWireHistory(message.history)
     this.#adopting = true
-    this.#sessions += 1n
     this.#following = {
       connection,
+      nodeId: message.nodeId,
+      term: latestTerm(history)!, // #begin has checked that there is one
+      via: message.via,
       version: negotiateVersion(message),
       secret: this.#connections.get(connection)!.secret, // it has just spoken
       masterAddress: message.address,
-      session: this.#sessions,
+      session: this.#nextSession(),
       resume: [],
     }
     const effects: Effect[] = []
@@ -205,9 +246,13 @@ export class ReplicaCore implements Core {
       effects.push({ type: 'forgetSession', session: older.session })
       if (older.connection !== connection) effects.push({ type: 'close', connection: older.connection })
     }
-    const history = fromWireHistory(message.history)
-    effects.push(...this.#endReaders(history), { type: 'adopt', connection, history })
-    return effects
+    const below = this.#cascade.suspend(now, this.#sourceBelow(this.#following, history))
+    return [...effects, ...below, ...this.#endReaders(history), { type: 'adopt', connection, history }]
+  }
+
+  /** What those are told whom this node feeds. */
+  #sourceBelow({ term, masterAddress, via }: Following, history: TermHistory): Source {
+    return { term, history, masterAddress, via: [...via, this.#facts.nodeId] }
   }
 
   /** Another mastership may cut what readers were sent, and only it knows what of its history is committed. */
@@ -218,20 +263,23 @@ export class ReplicaCore implements Core {
     return this.#readers.endAll('the node follows another mastership')
   }
 
-  #adopted(connection: ConnectionId, result: AdoptedHistory | TravertineError): Effect[] {
+  #adopted(now: number, connection: ConnectionId, result: AdoptedHistory | TravertineError): Effect[] {
     this.#adopting = false
     const effects: Effect[] = []
     const following = this.#following
     if (result instanceof TravertineError) {
       this.#following = undefined
-      effects.push(...this.#refuse(connection, result))
+      effects.push(...this.#refuse(now, connection, result))
       effects.push({ type: 'log', level: 'warn', code: result.code, text: result.describe() })
     } else {
       this.#terms = result.terms // durable, whatever has become of the connection
-      if (following !== undefined) following.resume = result.resume
+      if (following !== undefined) {
+        following.resume = result.resume
+        this.#cascade.resume(this.#sourceBelow(following, result.terms.history), result.resume)
+      }
     }
-    const next = this.#takeNext(effects)
-    if (next !== undefined) return [...effects, ...this.#adopt(next.connection, next.message)]
+    const next = this.#takeNext(now, effects)
+    if (next !== undefined) return [...effects, ...this.#adopt(now, next.connection, next.message)]
     if (this.#following === undefined) return effects
     if (this.#connections.get(connection) === undefined) {
       this.#following = undefined // it has gone meanwhile
@@ -243,7 +291,7 @@ export class ReplicaCore implements Core {
   }
 
   /** The waiting session_begin, if its connection lives and its term is still good beside what was adopted meanwhile. */
-  #takeNext(effects: Effect[]): SessionRequest | undefined {
+  #takeNext(now: number, effects: Effect[]): SessionRequest | undefined {
     const next = this.#next
     this.#next = undefined
     if (next === undefined || this.#connections.get(next.connection) === undefined) return undefined
@@ -252,7 +300,7 @@ export class ReplicaCore implements Core {
       return next
     } catch (error) {
       if (!(error instanceof TravertineError)) throw error
-      effects.push(...this.#refuse(next.connection, error))
+      effects.push(...this.#refuse(now, next.connection, error))
       return undefined
     }
   }
@@ -275,19 +323,20 @@ export class ReplicaCore implements Core {
     ]
   }
 
-  #closed(connection: ConnectionId): Effect[] {
-    this.#connections.remove(connection)
+  #closed(now: number, connection: ConnectionId, error: TravertineError | undefined): Effect[] {
+    const row = this.#connections.remove(connection)?.row
+    if (row !== undefined) return this.#cascade.closed(now, row, connection, error)
     const following = this.#following
     if (following === undefined || following.connection !== connection) return this.#readers.closed(connection)
     if (!this.#adopting) this.#following = undefined
     return [{ type: 'forgetSession', session: following.session }]
   }
 
-  #refuse(connection: ConnectionId, error: TravertineError): Effect[] {
+  #refuse(now: number, connection: ConnectionId, error: TravertineError): Effect[] {
     return [
       { type: 'send', connection, message: errorMessage(toWireError(error)) },
       { type: 'close', connection },
-      ...this.#closed(connection),
+      ...this.#closed(now, connection, error),
     ]
   }
 
@@ -302,14 +351,21 @@ export class ReplicaCore implements Core {
   #stop(): Effect[] {
     if (this.#stopped) return []
     this.#stopped = true
-    const effects: Effect[] = []
+    const effects = this.#cascade.end('the replica shuts down')
+    const dialled = new Set(this.#cascade.members.map((replica) => replica.connection))
     for (const connection of this.#connections.all()) {
+      if (dialled.has(connection)) continue
       effects.push(
         { type: 'send', connection, message: { type: 'session_end', reason: 'the node shuts down' } },
         { type: 'close', connection },
       )
     }
     return [...effects, { type: 'stop' }]
+  }
+
+  #nextSession(): bigint {
+    this.#sessions += 1n
+    return this.#sessions
   }
 }
 

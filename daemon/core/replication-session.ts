@@ -1,5 +1,6 @@
 /**
- * The master's side of one replica: dial, begin, open the rows, stream, and begin again after any break, for ever.
+ * The feeding side of one replica, on its master or on a replica that feeds it (decision 0014): dial, begin, open the rows,
+ * stream, and begin again after any break, for ever.
  *
  *   idle -> dialling -> beginning -> opening -> streaming
  *     ^                                  |          |
@@ -15,18 +16,30 @@ import type { Member } from '../../protocol/cluster-config.ts'
 import type { Message } from '../../protocol/control-message.ts'
 import { negotiateVersion, PROTOCOL_VERSION_MAX, PROTOCOL_VERSION_MIN } from '../../protocol/control-message.ts'
 import { fromWireError, TravertineError } from '../../protocol/errors.ts'
+import type { Term } from '../../protocol/ids.ts'
 import { HEARTBEAT_INTERVAL_MS, RECONNECT_MS_MAX, RECONNECT_MS_MIN } from '../../protocol/limits.ts'
 import type { TermHistory } from '../../wal/term-history.ts'
 import type { ConnectionId, Effect } from './events.ts'
-import { checkChannels, type MasterFacts, unexpected } from './node-facts.ts'
+import { checkChannels, type NodeFacts, unexpected } from './node-facts.ts'
 import { toWireHistory } from './wire-history.ts'
 
 export type ReplicationState = 'idle' | 'dialling' | 'beginning' | 'opening' | 'streaming' | 'closing'
 
-export interface ReplicationOptions {
-  readonly facts: MasterFacts
-  readonly member: Member
+/** Whose log is streamed. */
+export interface Source {
+  readonly term: Term
   readonly history: TermHistory
+  /** host:port of the master's control channel. */
+  readonly masterAddress: string
+  /** Node ids of the replicas between the master and the one that is fed, this node last; empty: this node is the master. */
+  readonly via: readonly string[]
+}
+
+export interface ReplicationOptions {
+  readonly facts: NodeFacts
+  readonly member: Member
+  /** undefined: nobody is fed now. Where it changes, sessions have to be interrupted before. */
+  readonly source: () => Source | undefined
   /** Readers may be shown what is not above it; undefined while it is not known. */
   readonly committed: () => bigint | undefined
   readonly ends: () => readonly number[]
@@ -69,7 +82,7 @@ export class ReplicationSession {
     this.#member = member
   }
 
-  /** Since this mastership began, or since it is a member. */
+  /** Since this mastership began, or since it is a member; on a replica, since that was started. */
   get hasStreamed(): boolean {
     return this.#hasStreamed
   }
@@ -86,9 +99,14 @@ export class ReplicationSession {
   /** The replica is no member any more. */
   retire(now: number): Effect[] {
     this.#isRetired = true
-    if (this.state === 'dialling') return []
-    const goodbye = this.#connection === undefined ? [] : [this.#send({ type: 'session_end', reason: REMOVED })]
-    return this.state === 'idle' ? [] : [...goodbye, ...this.#breakOff(now, undefined)]
+    return this.interrupt(now, REMOVED)
+  }
+
+  /** Ends the session; it begins again, unless it is retired. A dial that is under way begins with what is true then. */
+  interrupt(now: number, reason: string): Effect[] {
+    if (this.state === 'dialling' || this.state === 'idle') return []
+    const goodbye = this.#connection === undefined ? [] : [this.#send({ type: 'session_end', reason })]
+    return [...goodbye, ...this.#breakOff(now, undefined)]
   }
 
   get connection(): ConnectionId | undefined {
@@ -97,6 +115,7 @@ export class ReplicationSession {
 
   tick(now: number): Effect[] {
     if (this.state === 'idle' && now >= this.#retryAt && !this.#isRetired) {
+      if (this.#options.source() === undefined) return []
       this.state = 'dialling'
       return [{ type: 'dial', row: this.member.row, address: this.member.address }]
     }
@@ -106,11 +125,12 @@ export class ReplicationSession {
   }
 
   connected(connection: ConnectionId): Effect[] {
-    if (this.#isRetired) {
+    const { facts, ends } = this.#options
+    const source = this.#options.source()
+    if (this.#isRetired || source === undefined) {
       this.state = 'idle'
       return [{ type: 'close', connection }]
     }
-    const { facts, history, ends } = this.#options
     this.#connection = connection
     this.state = 'beginning'
     return [
@@ -120,11 +140,12 @@ export class ReplicationSession {
         versionMax: PROTOCOL_VERSION_MAX,
         clusterId: facts.clusterId,
         nodeId: facts.nodeId,
-        address: facts.address,
+        address: source.masterAddress,
         channels: facts.channels,
-        term: facts.term,
-        history: toWireHistory(history),
+        term: source.term,
+        history: toWireHistory(source.history),
         ends: ends(),
+        via: source.via,
       }),
     ]
   }

@@ -29,7 +29,7 @@ import { ClientLinks } from './client-links.ts'
 import { LogListener } from './log-listener.ts'
 import { QuietWatch } from './quiet-watch.ts'
 import { ReaderLinks } from './reader-links.ts'
-import { ReplicaSender } from './replica-sender.ts'
+import { type OnRow, ReplicaRows, type RowKeeper } from './replica-rows.ts'
 import { SessionRegistry } from './session-registry.ts'
 
 export interface MasterChannelOptions {
@@ -47,16 +47,11 @@ export interface MasterChannelOptions {
   readonly history: TermHistory
   readonly headerSeed: number
   readonly wake: (channel: number) => void
-  readonly onRow: (type: 'rowOpen' | 'rowDown', row: number, session: bigint, error?: TravertineError) => void
+  readonly onRow: OnRow
   readonly onReaderFailed: (session: bigint, error: TravertineError) => void
   readonly onDrained: () => void
   /** The channel cannot go on. */
   readonly onPoison: (error: TravertineError) => void
-}
-
-interface OpenRow {
-  readonly session: bigint
-  readonly sender: ReplicaSender
 }
 
 export class MasterChannel implements Downstream {
@@ -67,7 +62,7 @@ export class MasterChannel implements Downstream {
   readonly registry = new SessionRegistry()
   readonly #clients: ClientLinks
   readonly #readers: ReaderLinks
-  readonly #rows = new Map<number, OpenRow>()
+  readonly rows: ReplicaRows
   #flushScheduled = false
   #paused = false
   #draining = false
@@ -111,6 +106,12 @@ export class MasterChannel implements Downstream {
       onError: (error) => stats.countError(error.code),
       onClose: () => this.#checkDrained(),
     })
+    this.rows = new ReplicaRows({
+      ...options,
+      keeper: this.#rowKeeper(),
+      openFiles: () => this.#openFiles(),
+      durablePosition: () => writer.durablePosition,
+    })
     this.#readers = new ReaderLinks({
       clock,
       channel: options.channel,
@@ -133,52 +134,8 @@ export class MasterChannel implements Downstream {
 
   /** Hands bytes that are about to be written to the replicas that are level. */
   offer(position: number, buffers: readonly Buffer[], bytes: number): void {
-    for (const row of this.#rows.values()) row.sender.offer(position, buffers, bytes)
-    this.#meter.offered(position + bytes)
-  }
-
-  openRow(
-    row: number,
-    session: bigint,
-    peer: { host: string; port: number; peerSession: bigint; version: number; secret: Uint8Array; resume: number },
-  ): void {
-    const { channel, world, writer, onRow } = this.#options
-    const sender = new ReplicaSender({
-      clock: world.clock,
-      connection: world.network.dial(peer.host, peer.port),
-      channel,
-      peerSession: peer.peerSession,
-      version: peer.version,
-      secret: peer.secret,
-      resume: peer.resume,
-      files: this.#openFiles(),
-      durablePosition: () => writer.durablePosition,
-      onOpen: (position) => {
-        this.#meter.rowUp(row, position)
-        this.#acknowledge(row, position, () => onRow('rowOpen', row, session))
-      },
-      onDurable: (position, flushMicros) => {
-        this.#meter.acknowledged(row, position, flushMicros)
-        this.#acknowledge(row, position)
-      },
-      onDown: (error) => {
-        this.#rows.delete(row)
-        this.#meter.rowDown(row)
-        this.#run({
-          begin: () => this.#log.beginRowDown(row),
-          done: () => onRow('rowDown', row, session, error),
-          failed: (thrown) => this.#poison(thrown),
-        })
-      },
-    })
-    this.#rows.set(row, { session, sender })
-  }
-
-  /** Ends a row; `rowDown` is reported also if it was down already, since the control thread counts the channels. */
-  closeRow(row: number, session: bigint): void {
-    const open = this.#rows.get(row)
-    if (open !== undefined && open.session === session) open.sender.close()
-    else this.#options.onRow('rowDown', row, session)
+    this.rows.offer(position, buffers, bytes)
+    this.#meter.rows.offered(position + bytes)
   }
 
   /** Another channel has published progress. */
@@ -225,7 +182,7 @@ export class MasterChannel implements Downstream {
 
   stop(): void {
     this.#quietWatch.stop()
-    for (const row of [...this.#rows.values()]) row.sender.close()
+    this.rows.closeAll()
     this.#clients.close()
     this.#readers.close()
     this.#listener.close()
@@ -244,6 +201,28 @@ export class MasterChannel implements Downstream {
     }
     if (this.#log.wantsFlush) this.#scheduleFlush()
     else this.#clients.sendReplies() // refusals only
+  }
+
+  /** What a replica holds counts on the board. */
+  #rowKeeper(): RowKeeper {
+    return {
+      up: (row, position, then) => {
+        this.#meter.rows.up(row, position)
+        this.#acknowledge(row, position, then)
+      },
+      durable: (row, position, flushMicros) => {
+        this.#meter.rows.durable(row, position, flushMicros)
+        this.#acknowledge(row, position)
+      },
+      down: (row, then) => {
+        this.#meter.rows.down(row)
+        this.#run({
+          begin: () => this.#log.beginRowDown(row),
+          done: then,
+          failed: (thrown) => this.#poison(thrown),
+        })
+      },
+    }
   }
 
   #acknowledge(row: number, position: number, then?: () => void): void {
@@ -279,7 +258,7 @@ export class MasterChannel implements Downstream {
     this.#meter.flushed()
     this.#clients.flushed()
     this.#clients.sendRepliesSoon()
-    for (const row of this.#rows.values()) row.sender.pump()
+    this.rows.pump()
     this.#readers.pump()
     if (this.#paused && this.#log.queuedBytes < CHANNEL_QUEUE_BYTES_LIMIT / 2) {
       this.#paused = false

@@ -3,6 +3,9 @@
  *
  * Frames are appended as they come; one flush per turn of the event loop makes them durable, and only then the master
  * hears DURABLE. At most one log connection is open: a new session's replaces an old one's.
+ *
+ * Replicas that this one feeds (decision 0014) are behind that: they are sent what is durable, and their answers count for
+ * status only. Before the log is cut for another history the control thread has closed their rows.
  */
 import type { Timer } from '../../protocol/clock.ts'
 import type { Connection } from '../../protocol/connection.ts'
@@ -18,10 +21,12 @@ import type { Segments } from '../../wal/segments.ts'
 import { latestTerm, type TermHistory } from '../../wal/term-history.ts'
 import type { FoundSeal } from '../../wal/whole-epoch.ts'
 import { ReplicaMeter } from '../metrics/replica-meter.ts'
+import type { RowMeter } from '../metrics/row-meter.ts'
 import type { StatSlots } from '../metrics/stat-slots.ts'
 import { LogListener } from './log-listener.ts'
 import { QuietWatch } from './quiet-watch.ts'
 import { ReaderLinks } from './reader-links.ts'
+import { type OnRow, ReplicaRows, type RowKeeper } from './replica-rows.ts'
 import { SessionRegistry } from './session-registry.ts'
 
 /** Seals are reported to the control thread in bunches: it works out which epochs are whole, for status and restarts. */
@@ -41,6 +46,7 @@ export interface ReplicaChannelOptions {
   readonly openFiles: () => Segments
   /** Begin of a frame before which nothing of this epoch or a later one stands. */
   readonly startOf: (epoch: bigint, history: TermHistory) => number
+  readonly onRow: OnRow
   readonly onReaderFailed: (session: bigint, error: TravertineError) => void
   readonly whole: () => bigint
   readonly onSeals: (seals: FoundSeal[]) => void
@@ -60,6 +66,8 @@ export class ReplicaChannel {
   readonly #listener: LogListener
   readonly registry = new SessionRegistry()
   readonly #readers: ReaderLinks
+  /** Replicas that this one feeds: with what is durable here, read from the files. */
+  readonly rows: ReplicaRows
   #log: ReplicaLog
   #producers: ProducerTable
   readonly #meter: ReplicaMeter
@@ -75,8 +83,13 @@ export class ReplicaChannel {
     const { clock } = options.world
     this.#producers = options.producers
     this.#log = this.#logAt([], options.position)
-    this.#meter = new ReplicaMeter(options.stats, this.#log)
+    this.#meter = new ReplicaMeter(options.stats, this.#log, clock)
     this.#quietWatch = new QuietWatch(clock, () => this.#attempt(() => this.#log.becomeQuiet()))
+    this.rows = new ReplicaRows({
+      ...options,
+      keeper: rowKeeper(this.#meter.rows),
+      durablePosition: () => this.#log.durablePosition,
+    })
     this.#readers = new ReaderLinks({
       clock,
       channel: options.channel,
@@ -123,6 +136,7 @@ export class ReplicaChannel {
     this.quiesce()
     this.#quietWatch.stop()
     this.#readers.close()
+    this.rows.closeAll()
     this.#listener.close()
   }
 
@@ -184,6 +198,7 @@ export class ReplicaChannel {
     this.#meter.flushed()
     this.#quietWatch.touch()
     this.#readers.pump()
+    this.rows.pump()
     const configs = this.#log.takeDurableConfigs()
     if (configs.length > 0) this.#options.onConfigs(configs)
     this.#sealTimer ??= clock.after(SEALS_REPORT_MS, () => this.#reportSeals())
@@ -217,3 +232,16 @@ export class ReplicaChannel {
     link.connection.end(error === undefined ? undefined : encodeErrorReply(ReplyType.ERROR, 0, toWireError(error)))
   }
 }
+
+/** Nothing here waits for those that this replica feeds. */
+const rowKeeper = (meter: RowMeter): RowKeeper => ({
+  up: (row, position, then) => {
+    meter.up(row, position)
+    then()
+  },
+  durable: (row, position, flushMicros) => meter.durable(row, position, flushMicros),
+  down: (row, then) => {
+    meter.down(row)
+    then()
+  },
+})

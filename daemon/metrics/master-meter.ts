@@ -11,7 +11,7 @@ import type { Clock } from '../../protocol/clock.ts'
 import type { Board } from '../../wal/board.ts'
 import type { ChannelLog } from '../../wal/channel-log.ts'
 import type { ChannelWriter } from '../../wal/channel-writer.ts'
-import { RoundTrips } from './round-trips.ts'
+import { RowMeter } from './row-meter.ts'
 import type { StatSlots } from './stat-slots.ts'
 
 export interface MasterMeterOptions {
@@ -24,7 +24,7 @@ export interface MasterMeterOptions {
 
 export class MasterMeter {
   readonly #options: MasterMeterOptions
-  readonly #rows = new Map<number, RoundTrips>()
+  readonly rows: RowMeter
   /** When the oldest session in the queue came; 0: the queue is empty. */
   #queuedAt = 0
   #closes = 0
@@ -36,6 +36,7 @@ export class MasterMeter {
 
   constructor(options: MasterMeterOptions) {
     this.#options = options
+    this.rows = new RowMeter(options.stats, options.clock)
     this.#startedAt = options.writer.durablePosition
     this.#publishPositions()
   }
@@ -69,27 +70,6 @@ export class MasterMeter {
     this.flushed()
   }
 
-  rowUp(row: number, position: number): void {
-    const { stats, clock } = this.#options
-    const trips = new RoundTrips(stats, row, () => clock.now())
-    this.#rows.set(row, trips)
-    trips.up(position)
-  }
-
-  rowDown(row: number): void {
-    this.#rows.get(row)?.down()
-    this.#rows.delete(row)
-  }
-
-  /** The bytes before `end` are handed to all replicas. */
-  offered(end: number): void {
-    for (const trips of this.#rows.values()) trips.sent(end)
-  }
-
-  acknowledged(row: number, position: number, flushMicros: number): void {
-    this.#rows.get(row)?.durable(position, flushMicros)
-  }
-
   /** Called with each heartbeat. */
   publish(clients: number, readers: number): void {
     const { stats, log } = this.#options
@@ -103,7 +83,7 @@ export class MasterMeter {
     stats.set('frames', frames + this.#marks)
     stats.set('clients', clients)
     stats.set('readers', readers)
-    for (const trips of this.#rows.values()) trips.publishLag()
+    this.rows.publishLag()
     this.#publishPositions()
   }
 

@@ -41,13 +41,13 @@ export const METRICS = {
     type: 'gauge',
     unit: '0 or 1',
     labels: ['replica'],
-    help: 'Whether a replica receives the log on all channels; while it is 0 PROPAGATED waits',
+    help: 'Whether a replica receives the log on all channels from this node; while it is 0 for a member that counts, PROPAGATED waits',
   },
   travertine_replica_lag_bytes: {
     type: 'gauge',
     unit: 'bytes',
     labels: ['replica', 'channel'],
-    help: 'What is durable on the master and not known to be durable on the replica',
+    help: 'What is durable on this node and not known to be durable on the replica that it feeds',
   },
   travertine_replica_lag_seconds: {
     type: 'gauge',
@@ -113,7 +113,7 @@ export const METRICS = {
     type: 'gauge',
     unit: 'connections',
     labels: ['channel', 'kind'],
-    help: 'Open connections: control, and per channel client, reader, replica (on a master), master (on a replica)',
+    help: 'Open connections: control, and per channel client, reader, replica (that this node feeds), master (whoever feeds this node)',
   },
   travertine_errors_total: {
     type: 'counter',

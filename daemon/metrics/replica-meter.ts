@@ -1,5 +1,8 @@
 /** What one channel of a replica counts; it is shown once per heartbeat, to keep it off the commit path. The stages write and fdatasync come from measured-disk.ts. */
+
+import type { Clock } from '../../protocol/clock.ts'
 import type { ReplicaLog } from '../../wal/replica-log.ts'
+import { RowMeter } from './row-meter.ts'
 import type { StatSlots } from './stat-slots.ts'
 
 interface Seen {
@@ -14,9 +17,12 @@ export class ReplicaMeter {
   #log: ReplicaLog
   #seen: Seen
   #flushes = 0
+  /** Of the replicas that this one feeds. */
+  readonly rows: RowMeter
 
-  constructor(stats: StatSlots, log: ReplicaLog) {
+  constructor(stats: StatSlots, log: ReplicaLog, clock: Pick<Clock, 'now'>) {
     this.#stats = stats
+    this.rows = new RowMeter(stats, clock)
     this.#log = log
     this.#seen = seenOf(log)
     this.#publishPositions()
@@ -32,12 +38,14 @@ export class ReplicaMeter {
 
   flushed(): void {
     this.#flushes++
+    this.rows.offered(this.#log.durablePosition)
   }
 
   /** Called with each heartbeat. */
   publish(masters: number, readers: number): void {
     this.#stats.set('masters', masters)
     this.#stats.set('readers', readers)
+    this.rows.publishLag()
     this.#count()
   }
 

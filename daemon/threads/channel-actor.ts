@@ -20,6 +20,7 @@ import { readingStart } from '../../wal/recovery-point.ts'
 import { channelDirectory, Segments } from '../../wal/segments.ts'
 import { MasterChannel } from '../io/master-channel.ts'
 import { ReplicaChannel } from '../io/replica-channel.ts'
+import type { OnRow } from '../io/replica-rows.ts'
 import { StatSlots } from '../metrics/stat-slots.ts'
 import type { DoorbellPreparer } from './segment-preparer.ts'
 import type { ChannelStart, FromChannel, MasterStart, ToChannel } from './thread-messages.ts'
@@ -40,6 +41,7 @@ export interface ChannelDoors {
 /** What both kinds of channel have. */
 interface Channel {
   readonly registry: MasterChannel['registry']
+  readonly rows: MasterChannel['rows']
   listen(host: string, port: number): Promise<number>
   heartbeat(): void
   stop(): void
@@ -96,9 +98,9 @@ export class ChannelActor {
       case 'forgetSession':
         return this.#channel.registry.forget(message.session)
       case 'openRow':
-        return this.#master?.openRow(message.row, message.session, message)
+        return this.#channel.rows.open(message.row, message.session, message)
       case 'closeRow':
-        return this.#master?.closeRow(message.row, message.session)
+        return this.#channel.rows.close(message.row, message.session)
       case 'config': {
         const { number } = message.record.config
         return this.#master?.writeConfig(message.record, () => this.#doors.say({ type: 'configStored', number }))
@@ -128,7 +130,7 @@ export class ChannelActor {
 
   #openMaster(master: MasterStart): MasterChannel {
     const { channel, position } = this.#start
-    const { world, disk, run, wake, say } = this.#doors
+    const { world, disk, run, wake } = this.#doors
     const producers = masterTable(master.term.number, this.#start.producers)
     return new MasterChannel({
       world,
@@ -144,12 +146,7 @@ export class ChannelActor {
       history: master.history,
       headerSeed: this.#seed,
       wake,
-      onRow: (type, row, session, error) =>
-        say(
-          type === 'rowDown' && error !== undefined
-            ? { type, row, session, error: toWireError(error) }
-            : { type, row, session },
-        ),
+      onRow: this.#onRow,
       onReaderFailed: this.#onReaderFailed,
       onDrained: () => this.#sayDrained(),
       onPoison: this.#onPoison,
@@ -170,6 +167,7 @@ export class ChannelActor {
       producers: plainTable(this.#start.producers),
       openFiles: () => new Segments({ disk, directory: this.#directory, segmentBytes: 0, access: 'read' }),
       startOf: (epoch, history) => readingStart({ channel, disk, channelDirectory: this.#directory }, history, epoch),
+      onRow: this.#onRow,
       onReaderFailed: this.#onReaderFailed,
       whole: () => Atomics.load(whole, 0),
       onSeals: (seals) => say({ type: 'seals', seals }),
@@ -215,6 +213,13 @@ export class ChannelActor {
     if (!this.#drainedSaid) this.#doors.say({ type: 'drained' })
     this.#drainedSaid = true
   }
+
+  readonly #onRow: OnRow = (type, row, session, error) =>
+    this.#doors.say(
+      type === 'rowDown' && error !== undefined
+        ? { type, row, session, error: toWireError(error) }
+        : { type, row, session },
+    )
 
   readonly #onReaderFailed = (session: bigint, error: TravertineError): void =>
     this.#doors.say({ type: 'readerFailed', session, error: toWireError(error) })

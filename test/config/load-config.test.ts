@@ -23,6 +23,7 @@ t.test('defaults: loopback, and everything but the directory', async (t) => {
     node: {},
     listen: { host: '127.0.0.1', port: 7400 },
     admin: { enabled: true, host: '127.0.0.1', port: 7480, tls: false },
+    cascade: { replicas: [] },
     security: {
       secretFile: '',
       tlsCertificateFile: '',
@@ -60,8 +61,13 @@ t.test('file over defaults, environment over file, options over environment; eac
 
 t.test('every setting can come from a file and from its variable', async (t) => {
   for (const { key, section, name, kind, environment, default: usual, range } of SETTINGS) {
-    const value =
-      kind === 'integer' ? 11 : kind === 'boolean' ? usual !== true : kind === 'choice' ? range.split(' ').at(-1) : 'x'
+    const value = {
+      text: 'x',
+      integer: 11,
+      boolean: usual !== true,
+      choice: range.split(' ').at(-1),
+      list: ['a.example:7400', '[::1]:7400'],
+    }[kind]
     const file = fileWith(`[${section}]\n${name} = ${JSON.stringify(value)}\n`)
     for (const sources of [{ file }, { environment: { [environment]: String(value) } }]) {
       const { config } = loadConfig(sources)
@@ -155,6 +161,23 @@ t.test('variables: texts become values only where they fit; unknown ones are tol
     environment: { TRAVERTINE_LISTEN_PROT: '1', PATH: '/bin', TRAVERTINE: '' },
   })
   t.same(unknownVariables, ['TRAVERTINE_LISTEN_PROT'])
+})
+
+t.test('a list: commas or blanks in a variable; what is wrong in it is wrong with the whole setting', async (t) => {
+  const of = (text: string) => checkConfig({ environment: { TRAVERTINE_CASCADE_REPLICAS: text } })
+  t.same(of(' a:1, b:2 c:3,').loaded?.config.cascade.replicas, ['a:1', 'b:2', 'c:3'])
+  t.same(of('').loaded?.config.cascade.replicas, [])
+  const many = Array.from({ length: 16 }, (_, i) => `a:${i + 1}`).join(' ')
+  for (const text of ['a', 'a:1,b:0', 'a:1 a:1', many]) {
+    t.match(of(text).problems, [
+      {
+        code: 'CONFIG_INVALID',
+        message: /expected a list of at most 15, each host:port/,
+        where: { key: /cascade\.replicas/ },
+      },
+    ])
+  }
+  t.match(checkConfig({ file: fileWith('[cascade]\nreplicas = ["a:1", 7]\n') }).problems, [{ where: { line: 2 } }])
 })
 
 t.test('the admin port follows the other one, unless it is given', async (t) => {

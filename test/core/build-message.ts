@@ -28,6 +28,7 @@ export function buildMessage(type: string, args: Arguments): Message {
         term,
         history: toWireHistory(history),
         ends: args.listOption('ends', [0]),
+        via: (args.option('via') ?? '').split('').map(nodeNamed), // `via=BC`: through B, then C
       }
     }
     case 'session_begin_ok':

@@ -65,7 +65,8 @@ export class CoreDriver implements Driver {
     const fence = args.option('fence')
     this.#history = parseHistory(args.option('history') ?? '')
     const known = { history: this.#history, fence: fence === undefined ? undefined : parseTerm(fence) }
-    this.#core = new ReplicaCore(facts(channels, 'B'), known)
+    const cascade = (args.option('cascade') ?? '').split(',').filter(Boolean)
+    this.#core = new ReplicaCore(facts(channels, 'B'), known, cascade)
     return []
   }
 
@@ -104,6 +105,8 @@ export class CoreDriver implements Driver {
         return { type: name, number: args.number() }
       case 'ends':
         return { type: name, ends: args.listOption('ends', []) }
+      case 'cascade':
+        return { type: name, addresses: (args.option('to') ?? '').split(',').filter(Boolean) }
       case 'shutdown':
       case 'drained':
         return { type: name }
@@ -121,15 +124,20 @@ export class CoreDriver implements Driver {
   #status(): string[] {
     const core = this.#core
     if (core instanceof MasterCore) {
-      const replicas = core.replicas().map((r) => `${r.member.address} ${r.state} ${r.lastError?.code ?? ''}`.trimEnd())
-      return [`clients ${core.clientCount}${readersOf(core)}`, ...replicas]
+      return [`clients ${core.clientCount}${readersOf(core)}`, ...replicasOf(core)]
     }
     if (core === undefined) return []
     return [
-      `following ${core.isFollowing} master=${core.masterAddress} groupCommit=${core.groupCommit}${readersOf(core)}`,
+      `following ${core.isFollowing} master=${core.masterAddress}${viaOf(core)} groupCommit=${core.groupCommit}${readersOf(core)}`,
+      ...replicasOf(core),
     ]
   }
 }
+
+const replicasOf = (core: MasterCore | ReplicaCore): string[] =>
+  core.replicas().map((r) => `${r.member.address} ${r.state} ${r.lastError?.code ?? ''}`.trimEnd())
+
+const viaOf = ({ via }: ReplicaCore): string => (via.length === 0 ? '' : ` via=${via.map(nameOfNode).join('')}`)
 
 const readersOf = ({ readerCount }: MasterCore | ReplicaCore): string =>
   readerCount === 0 ? '' : ` readers ${readerCount}`
@@ -223,6 +231,7 @@ function describeError({ code, message, where }: WireError): string {
 function describeField(name: string, value: unknown): string {
   if (name === 'clusterId') return Object.keys(CLUSTERS).find((key) => CLUSTERS[key] === value) ?? '?'
   if (name === 'nodeId') return nameOfNode(String(value))
+  if (name === 'via') return (value as string[]).map(nameOfNode).join('') // node ids
   if (name === 'secret') return String((value as Uint8Array)[0]) // a field of that name is bytes
   if (name === 'term') return describeTerm(value as Term) // the codec's own shape
   if (name === 'history')

@@ -257,6 +257,7 @@ function sessionBegin(channels: number): Message<'session_begin'> {
     term,
     history: [{ ...term, firstEpoch: 1n, baseEpoch: 0n, starts }],
     ends: starts,
+    via: [],
   }
 }
 

@@ -36,7 +36,7 @@ async function channelWithReplica(
   const address = server.address()
   const port = typeof address === 'object' && address !== null ? address.port : 0
   const peer = { host: '127.0.0.1', port, peerSession: 1n, version: 1, secret: Buffer.alloc(16), resume: 0 }
-  harness.channel.openRow(1, 1n, peer)
+  harness.channel.rows.open(1, 1n, peer)
   await until('the replica is connected', () => sockets.length > 0)
   return {
     harness,

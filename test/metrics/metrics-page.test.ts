@@ -34,7 +34,8 @@ prom-client adds metrics of the process: CPU, memory, garbage collection, file d
 
 \`network\` and \`replica_fdatasync\` run beside \`write\` and \`fdatasync\`: a session is STORED after queue + write +
 fdatasync, and PROPAGATED after queue + the longer one of the two sides. Each observation is one batch of one channel,
-whatever the number of sessions in it; with several replicas the last two have one per replica.
+whatever the number of sessions in it; with several replicas the last two have one per replica. On a replica that feeds others
+these two tell of them, from its own fdatasync on.
 `
 
 function page(): string {

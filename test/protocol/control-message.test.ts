@@ -122,6 +122,9 @@ t.test('REP-12: noise and hostile nesting give typed errors', (t) => {
   t.end()
 })
 
+/** What stands for a field that peers of older levels leave out. */
+const OMITTED: Readonly<Record<string, unknown>> = { 'level?': 'stored', 'uuid[]?': [] }
+
 t.test('REP-11 REP-12: each field that is missing or of a wrong kind is refused by its name', (t) => {
   const wrong = [undefined, null, -1, 1.5, 2 ** 53, -1n, 'x', true, [], [-1], {}, Buffer.alloc(15), new Date(0)]
   let refused = 0
@@ -134,10 +137,10 @@ t.test('REP-11 REP-12: each field that is missing or of a wrong kind is refused 
           (kind === 'text' && value === 'x') ||
           (kind === 'map' && value?.constructor === Object) ||
           (kind === 'flag' && value === true) ||
-          (['u53[]', 'port[]', 'range[]', 'history', 'members'].includes(kind) &&
+          (['u53[]', 'port[]', 'range[]', 'history', 'members', 'uuid[]?'].includes(kind) &&
             Array.isArray(value) &&
             value.length === 0)
-        if (allowed || (kind === 'level?' && value === undefined)) continue
+        if (allowed || (kind in OMITTED && value === undefined)) continue
         if (kind === 'map' && value instanceof Date) continue // msgpack has no word for "plain": it is shown, not used
         refused++
         t.throws(
@@ -147,8 +150,8 @@ t.test('REP-11 REP-12: each field that is missing or of a wrong kind is refused 
         )
       }
       const { [name]: _, ...without } = object
-      if (kind === 'level?') {
-        t.match(decodeObject(without), { [name]: 'stored' }, 'as of a peer of level 1')
+      if (kind in OMITTED) {
+        t.match(decodeObject(without), { [name]: OMITTED[kind] }, 'as of a peer of an older level')
         continue
       }
       t.throws(() => decodeObject(without), { code: 'MESSAGE_MALFORMED', message: new RegExp(`expected ${name} as`) })
@@ -172,6 +175,9 @@ t.test('REP-11: limits of the kinds', (t) => {
     ['client_hello_ok', 'logPorts', [65_536], false],
     ['session_begin', 'ends', new Array(64).fill(0), true],
     ['session_begin', 'ends', new Array(65).fill(0), false],
+    ['session_begin', 'via', new Array(16).fill(firstOf('session_begin')['nodeId']), true],
+    ['session_begin', 'via', new Array(17).fill(firstOf('session_begin')['nodeId']), false],
+    ['session_begin', 'via', [''], false],
     ['session_begin', 'address', 'a'.repeat(4096), true],
     ['session_begin', 'address', 'a'.repeat(4097), false],
     ['session_begin', 'history', new Array(TERM_HISTORY_LIMIT).fill(entry), true],
@@ -278,18 +284,18 @@ t.test('a decoded secret does not share memory with the socket', (t) => {
 })
 
 t.test('REP-3: the highest common version is taken, or both ranges are named', (t) => {
-  t.same([PROTOCOL_VERSION_MIN, PROTOCOL_VERSION_MAX], [1, 2])
+  t.same([PROTOCOL_VERSION_MIN, PROTOCOL_VERSION_MAX], [1, 3])
   t.equal(negotiateVersion({ versionMin: 1, versionMax: 1 }), 1)
-  t.equal(negotiateVersion({ versionMin: 0, versionMax: 7 }), 2)
+  t.equal(negotiateVersion({ versionMin: 0, versionMax: 7 }), 3)
   for (const [versionMin, versionMax] of [
-    [3, 7],
+    [4, 7],
     [0, 0],
-    [3, 2],
-    [3, 0],
+    [4, 2],
+    [4, 0],
   ] as const) {
     t.throws(() => negotiateVersion({ versionMin, versionMax }), {
       code: 'PROTOCOL_VERSION_UNSUPPORTED',
-      message: `Cannot begin a session: found versions ${versionMin} to ${versionMax}, expected 1 to 2`,
+      message: `Cannot begin a session: found versions ${versionMin} to ${versionMax}, expected 1 to 3`,
     })
   }
   t.end()

@@ -1,8 +1,10 @@
 /** REP-3: builds of neighbouring protocol levels work together; without a common level both ranges are named. */
+import assert from 'node:assert/strict'
 import { cpSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import t from 'tap'
 import { connect } from '../../client/client.ts'
+import { subscribe } from '../../client/subscription.ts'
 import { temporaryDirectory } from '../temp-directory.ts'
 import { newMaster, newReplica } from './node-pair.ts'
 import { MAIN, start } from './travertine.ts'
@@ -27,12 +29,26 @@ function buildOf(directory: string, min: number, max: number): string {
     .replace(/PROTOCOL_VERSION_MIN = \d+;/, `PROTOCOL_VERSION_MIN = ${min};`)
     .replace(/PROTOCOL_VERSION_MAX = \d+;/, `PROTOCOL_VERSION_MAX = ${max};`)
   writeFileSync(file, patched)
+  if (max < 3) forgetVia(directory)
   return join(directory, 'dist/tools/main.js')
 }
 
+/** A build below level 3 does not know through whom a log may come, and says nothing of it. */
+function forgetVia(directory: string): void {
+  for (const [name, pattern] of [
+    ['protocol/control-message', /^ *via: 'uuid\[\]\?',$/m],
+    ['daemon/core/replication-session', /^ *via: source\.via,$/m],
+  ] as const) {
+    const file = join(directory, `dist/${name}.js`)
+    const text = readFileSync(file, 'utf8')
+    assert.match(text, pattern)
+    writeFileSync(file, text.replace(pattern, ''))
+  }
+}
+
 for (const [what, master, replica] of [
-  ['a newer master', [1, 2], [1, 1]],
-  ['a newer replica', [1, 1], [1, 2]],
+  ['a newer master', [1, 3], [1, 2]],
+  ['a newer replica', [1, 2], [1, 3]],
 ] as const) {
   t.test(`REP-3: ${what}`, async (t) => {
     const { port } = await pair(t, master, replica)
@@ -49,6 +65,31 @@ t.test('REP-3: no common level is refused, and the master says so', async (t) =>
   t.pass('with both ranges')
 })
 
+t.test('REP-3 REP-80: a feeder between a master and a replica of an older build', async (t) => {
+  const directory = temporaryDirectory(t)
+  const old = buildOf(join(directory, 'old-build'), 1, 2)
+  newReplica(join(directory, 'leaf'), CLUSTER)
+  const leaf = await node(t, join(directory, 'leaf'), old)
+  newReplica(join(directory, 'middle'), CLUSTER)
+  const middle = await node(t, join(directory, 'middle'), MAIN, ['--feed', `127.0.0.1:${leaf.port}`])
+  newMaster(join(directory, 'master'), [`127.0.0.1:${middle.port}`], CLUSTER)
+  const { port } = await node(t, join(directory, 'master'), old)
+  const client = await connect({ address: `127.0.0.1:${port}` })
+  const channel = await client.openChannel()
+  const { epoch } = await channel.write([put], { level: 'propagated' })
+  await client.close()
+  const reader = await subscribe({ address: `127.0.0.1:${leaf.port}`, fromEpoch: epoch })
+  for await (const shown of reader) {
+    t.same(
+      [...shown.entries()].map(({ op }) => op),
+      ['put'],
+      'shown by the last one of the row',
+    )
+    break
+  }
+  await reader.close()
+})
+
 async function pair(t: Teardown, master: readonly [number, number], replica: readonly [number, number]) {
   const directory = temporaryDirectory(t)
   newReplica(join(directory, 'r'), CLUSTER)
@@ -57,8 +98,8 @@ async function pair(t: Teardown, master: readonly [number, number], replica: rea
   return node(t, join(directory, 'm'), buildOf(join(directory, 'master-build'), ...master))
 }
 
-async function node(t: Teardown, directory: string, main: string) {
-  const command = start(t, ['run', directory, '--port', '0', '--json'], { main })
+async function node(t: Teardown, directory: string, main: string, words: readonly string[] = []) {
+  const command = start(t, ['run', directory, '--port', '0', '--json', ...words], { main })
   const [line] = await command.has('stdout', /^.+\n/)
   const { port } = JSON.parse(line) as { port: number } // of our own command
   return { command, port }

@@ -76,7 +76,7 @@ t.test('WAL-48: more restarts than a history may hold', (t) => {
 function begin(history: TermHistory) {
   const { number, nodeId, tag } = history.at(-1)!.term
   const clusterId = '00000000-0000-4000-8000-000000000001'
-  const fields = { versionMin: 1, versionMax: 1, clusterId, nodeId, address: 'a:1', channels: 1, ends: [0] }
+  const fields = { versionMin: 1, versionMax: 1, clusterId, nodeId, address: 'a:1', channels: 1, ends: [0], via: [] }
   return { ...fields, term: { number, nodeId, tag }, history: toWireHistory(history) }
 }
 
