@@ -12,14 +12,16 @@ import { keepDivergent } from '../../wal/divergent.ts'
 import { initDirectory } from '../../wal/init-directory.ts'
 import { readManifest, writeManifest } from '../../wal/manifest.ts'
 import { SimDisk } from '../sim/sim-disk.ts'
-import { Checkers, Violation } from './checkers.ts'
+import { Checkers } from './checkers.ts'
 import { ClientHistory, type Session } from './history.ts'
 import { folderOf, termName } from './log-view.ts'
 import { DIRECTORY } from './sim-node.ts'
+import { Violation } from './violation.ts'
 
 const CLUSTER = clusterId('0aaaaaaa-0000-4000-8000-000000000001')
 const MASTER = nodeId('11111111-0000-4000-8000-000000000000')
 const REPLICA = nodeId('22222222-0000-4000-8000-000000000000')
+const LEAF = nodeId('33333333-0000-4000-8000-000000000000')
 const TERM = { number: termNumber(1n), nodeId: MASTER, tag: 77 }
 
 /** Two nodes with hand-made files, and one client. */
@@ -29,6 +31,11 @@ class Court {
   readonly master = this.#node('127.0.1.1', MASTER, true)
   readonly replica = this.#node('127.0.1.2', REPLICA, false)
   #ids = 0
+
+  /** One more node, which the replica feeds. */
+  leaf() {
+    return this.#node('127.0.1.3', LEAF, false)
+  }
 
   #node(name: string, id: string, isMaster: boolean) {
     const disk = new SimDisk()
@@ -42,7 +49,7 @@ class Court {
       history: [{ term: TERM, firstEpoch: epoch(1n), baseEpoch: epoch(0n), starts: [byteOffset(0), byteOffset(0)] }],
       fence: undefined,
     })
-    const node = { name, nodeId: id, disk, isMaster, ends: [0, 0] }
+    const node = { name, nodeId: id, disk, isMaster, isLeaf: id === LEAF, ends: [0, 0] }
     this.checkers.watch(node, 0)
     return node
   }
@@ -179,6 +186,36 @@ t.test('propagated', async (t) => {
   notFlushed.session(early, 1, [notFlushed.replica], false)
   notFlushed.seal(0, 1, 1n, [notFlushed.replica], false)
   rejects(t, 'propagated', () => notFlushed.propagated(early, 1))
+})
+
+t.test('fed', async (t) => {
+  const sound = new Court()
+  const leaf = sound.leaf()
+  const session = sound.sent()
+  const both = [sound.master, sound.replica]
+  sound.session(session, 1, both)
+  sound.seal(0, 1, 1n, both)
+  sound.propagated(session, 1)
+  sound.checkers.recovered(leaf.name)
+  sound.checkers.recovered(sound.replica.name)
+  t.pass('a leaf may lack anything, what is PROPAGATED too')
+
+  const early = () => {
+    const court = new Court()
+    const below = court.leaf()
+    const fed = court.sent()
+    court.session(fed, 1, [court.master, below])
+    court.session(fed, 1, [court.replica], false)
+    court.checkers.look()
+    court.replica.disk = court.replica.disk.crash('none')
+    return court
+  }
+  const broken = early()
+  rejects(t, 'fed', () => broken.checkers.recovered(broken.replica.name))
+  const replaced = early()
+  replaced.checkers.replaced(replaced.replica.name, 10)
+  replaced.checkers.recovered(replaced.replica.name)
+  t.pass('another disk may lack anything')
 })
 
 t.test('whole epochs', async (t) => {

@@ -14,28 +14,23 @@
  *   not applied     what a client was told is not applied, or lost, is in no log
  *   dropped         what a start has cut off never comes back
  *   kept            what a replica cuts off for a new history lies in its divergent/
+ *   fed             a replica that a replica feeds holds nothing that this one has lost
  *   watermarks      propagated <= stored <= closed < open, none of them goes back while a node runs
  */
 import type { NodeStatus } from '../../daemon/node-status.ts'
 import type { SimDisk } from '../sim/sim-disk.ts'
+import { FedRule } from './fed-rule.ts'
 import type { Answer, ClientHistory, Session } from './history.ts'
 import { isKept, isSession, LogView, type ViewFrame } from './log-view.ts'
-
-export class Violation extends Error {
-  readonly rule: string
-
-  constructor(rule: string, what: string) {
-    super(`${rule}: ${what}`)
-    this.name = 'Violation'
-    this.rule = rule
-  }
-}
+import { Violation } from './violation.ts'
 
 export interface CheckedNode {
   readonly name: string
   readonly nodeId: string
   readonly disk: SimDisk
   readonly isMaster: boolean
+  /** A replica feeds it, and it counts for nothing. */
+  readonly isLeaf: boolean
 }
 
 interface NodeState {
@@ -62,6 +57,7 @@ export class Checkers {
   /** Of all that ever were masters: a disk that is new has another id. */
   readonly #masterIds = new Set<string>()
   #changing = false
+  readonly #fed = new FedRule()
 
   constructor(history: ClientHistory) {
     this.#history = history
@@ -79,6 +75,7 @@ export class Checkers {
   /** The node's disk was lost, and replaced by an empty one. */
   replaced(name: string, now: number): void {
     const state = this.#state(name)
+    if (!state.node.isLeaf) this.#fed.feederChanged()
     state.sparedSince = now
     state.isSettled = false
     state.view.restart()
@@ -119,7 +116,8 @@ export class Checkers {
   /** A client was told PROPAGATED. */
   answeredPropagated(session: Session, answer: Answer): void {
     for (const state of this.#nodes.values()) {
-      if (state.sparedSince <= session.sentAt) this.#mustHold(state, session, answer, 'propagated')
+      if (state.sparedSince <= session.sentAt && !state.node.isLeaf)
+        this.#mustHold(state, session, answer, 'propagated')
     }
   }
 
@@ -138,7 +136,9 @@ export class Checkers {
   /** A replica has recovered, and has not appended anything yet. */
   recovered(name: string): void {
     const state = this.#reread(name)
+    if (state.node.isLeaf) return
     this.#mustHoldAll(state, (session) => session.propagated, 'propagated')
+    this.#fed.recovered(state, [...this.#nodes.values()])
   }
 
   /** A mastership has begun, and has not appended anything yet. */
@@ -158,6 +158,7 @@ export class Checkers {
   /** An operator has made another node the master; it has not started yet. */
   changedMaster(): void {
     this.#changing = true
+    this.#fed.feederChanged()
   }
 
   /**

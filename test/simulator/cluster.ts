@@ -20,6 +20,9 @@ export class ClusterNode extends SimNode {
   role: Role = 'replica'
   id: NodeId = nodeId('00000000-0000-4000-8000-000000000000')
 
+  /** A replica feeds it; it is no member. */
+  isLeaf = false
+
   get isMaster(): boolean {
     return this.role === 'master'
   }
@@ -47,7 +50,9 @@ export class Cluster {
     this.#options = options
     const { configuration } = options
     this.#random = streamOf(configuration.seed, 'disk', 7)
-    this.nodes = Array.from({ length: 1 + configuration.replicas }, (_, i) => this.#newNode(i))
+    const { replicas, isCascaded } = configuration
+    this.nodes = Array.from({ length: 1 + replicas + Number(isCascaded) }, (_, i) => this.#newNode(i))
+    for (const node of this.nodes.slice(1 + replicas)) node.isLeaf = true
     for (const [i, node] of this.nodes.entries()) this.#init(node, i === 0 ? 'master' : 'replica')
   }
 
@@ -57,6 +62,21 @@ export class Cluster {
 
   get replicas(): readonly ClusterNode[] {
     return this.nodes.filter(({ isMaster }) => !isMaster)
+  }
+
+  get members(): readonly ClusterNode[] {
+    return this.replicas.filter(({ isLeaf }) => !isLeaf)
+  }
+
+  get leaves(): readonly ClusterNode[] {
+    return this.replicas.filter(({ isLeaf }) => isLeaf)
+  }
+
+  /** It is fed by somebody: settings are read when a node starts, so it may be another one than the first of the members. */
+  isFed(leaf: ClusterNode): boolean {
+    return this.members.some((member) =>
+      member.running?.status().replicas.some(({ address, state }) => address === leaf.address && state === 'streaming'),
+    )
   }
 
   /** Its disk is lost; another one takes its place, empty. */
@@ -83,13 +103,18 @@ export class Cluster {
       network,
       pace,
       random: streamOf(seed, 'disk', index),
-      drift: { parts: drifts[index]!, offsetMs: 1_000_000 * (index + 1) },
+      drift: { parts: drifts[index] ?? 1000, offsetMs: 1_000_000 * (index + 1) },
       disk: new SimDisk({ sectorBytes }),
       syncMicrosMin,
       syncMicrosMax,
       epochSlots,
       observer,
+      cascade: () => this.#fedBy(index),
     })
+  }
+
+  #fedBy(index: number): readonly string[] {
+    return this.nodes[index] === this.members[0] ? this.leaves.map(({ address }) => address) : []
   }
 
   #init(node: ClusterNode, role: Role): void {

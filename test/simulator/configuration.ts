@@ -39,6 +39,8 @@ export interface Configuration {
   readonly focus: Focus
   readonly channels: number
   readonly replicas: number
+  /** One more, which the first of the replicas feeds. */
+  readonly isCascaded: boolean
   /** Of the board. Small ones are met by a disk that hangs for a moment. */
   readonly epochSlots: EpochSlots
   readonly sectorBytes: number
@@ -90,6 +92,7 @@ export function drawConfiguration(seed: number, ticks?: number): Configuration {
     focus: drawFocus(random),
     channels,
     replicas,
+    isCascaded: false,
     epochSlots: among({ bound: EPOCH_BOUND, ring: EPOCH_RING }, { bound: 2, ring: 2 }, { bound: 3, ring: 4 }),
     sectorBytes: among(512, 512, 512, 64),
     segmentBytes: 64 * 1024,
@@ -111,7 +114,9 @@ export function drawConfiguration(seed: number, ticks?: number): Configuration {
     rot: among(undefined, undefined, ...ROT_KINDS),
   }
   const found = focused(drawn, random)
-  return ticks === undefined ? found : { ...found, ticks }
+  // drawn for itself, so that the runs of seeds without it are those that they were before
+  const isCascaded = streamOf(seed, 'configuration', 1).chance(1, 3) && found.replicas > 0
+  return { ...found, isCascaded, ...(ticks === undefined ? {} : { ticks }) }
 }
 
 const REPLICAS_MAX = 2

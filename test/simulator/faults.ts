@@ -136,7 +136,7 @@ export class Faults {
   /** A replica goes and comes back, often another one in its place, while one of the master's channels notices nothing. */
   #returnToPausedChannel(): void {
     const { cluster, random, scheduler, onReplaced } = this.#options
-    const node = cluster.replicas[random.below(cluster.replicas.length)]!
+    const node = cluster.members[random.below(cluster.members.length)]!
     cluster.master.pauseOneChannel(random, 500_000 + this.#duration(DURATION_MICROS_MAX))
     node.kill()
     if (random.chance(1, 2)) {
@@ -151,7 +151,7 @@ export class Faults {
   #changeMaster(): void {
     const { cluster, random, mayBecomeMaster, onChangedMaster } = this.#options
     const from = cluster.master
-    const to = cluster.replicas[random.below(cluster.replicas.length)]!
+    const to = cluster.members[random.below(cluster.members.length)]!
     from.losePower(this.#survival())
     if (random.chance(1, 2)) to.kill()
     else to.losePower(this.#survival())

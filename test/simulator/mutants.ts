@@ -47,6 +47,17 @@ export const SIM_MUTANTS: readonly SimMutant[] = [
     },
   },
   {
+    name: 'a feeder that passes on what it has not flushed',
+    patches: {
+      'daemon/io/replica-channel.js': [
+        [
+          'this.#log.accept(buffer',
+          'this.rows.offer(this.#log.receivedPosition, [Buffer.from(buffer.subarray(at, at + bytes))], bytes) ?? this.#log.accept(buffer',
+        ],
+      ],
+    },
+  },
+  {
     name: 'truncating at damage in the middle',
     patches: { 'wal/recover.js': [['if (collector.provenPosition > reached)', 'if (false)']] },
   },

@@ -7,10 +7,10 @@
  */
 import { TravertineError } from '../../protocol/errors.ts'
 import type { SeededRandom } from '../sim/seeded-random.ts'
-import { Violation } from './checkers.ts'
 import type { ClusterNode } from './cluster.ts'
 import { basesOf, folderOf, type LogView, nameOf, type ViewFrame } from './log-view.ts'
 import { DIRECTORY } from './sim-node.ts'
+import { Violation } from './violation.ts'
 
 export const ROT_KINDS = ['flipped bit', 'zeroed sector', 'lost sector'] as const
 export type RotKind = (typeof ROT_KINDS)[number]

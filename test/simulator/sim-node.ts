@@ -43,6 +43,8 @@ export interface SimNodeOptions {
   readonly syncMicrosMax: number
   readonly epochSlots: EpochSlots
   readonly observer: NodeObserver
+  /** Addresses of the replicas that it feeds, as it starts. */
+  readonly cascade: () => readonly string[]
 }
 
 export interface NodeObserver {
@@ -186,6 +188,7 @@ export class SimNode {
       directory: DIRECTORY,
       host: this.name,
       port: CONTROL_PORT,
+      cascade: { replicas: this.#options.cascade() },
       onLog: ({ level, text }) => observer.onLog(this, level, text),
     })
     const poolThreads = Array.from({ length: POOL_THREADS }, (_, i) => this.#newActor(life, `pool ${i}`, false))

@@ -8,7 +8,7 @@
 
 import { asError, TravertineError } from '../../protocol/errors.ts'
 import type { World } from '../../protocol/world.ts'
-import { Checkers, Violation } from './checkers.ts'
+import { Checkers } from './checkers.ts'
 import { Cluster, type ClusterNode } from './cluster.ts'
 import { type Configuration, type FaultKind, streamOf } from './configuration.ts'
 import { Faults } from './faults.ts'
@@ -19,6 +19,7 @@ import { SimClient } from './sim-client.ts'
 import { simClock } from './sim-clock.ts'
 import { SimNetwork } from './sim-network.ts'
 import type { NodeObserver, SimNode } from './sim-node.ts'
+import { Violation } from './violation.ts'
 
 export interface Outcome {
   readonly failure: Error | undefined
@@ -198,7 +199,11 @@ export class Simulation {
   #isHealthy(): boolean {
     for (const node of this.#cluster.nodes) if (!node.isUp) node.boot()
     const status = this.#cluster.master.running?.status()
-    return status?.replicas.every(({ state }) => state === 'streaming') === true
+    const { leaves } = this.#cluster
+    return (
+      status?.replicas.every(({ state }) => state === 'streaming') === true &&
+      leaves.every((leaf) => this.#cluster.isFed(leaf))
+    )
   }
 
   #isLevel(): boolean {
