@@ -36,6 +36,7 @@ export class ReplicaLog {
   /** Since this log was opened, for whoever measures. */
   readonly counts = { frames: 0, sessions: 0, entries: 0 }
   #durableSeals: FoundSeal[] = []
+  #endsInSeal = false
   /** The same for CONFIGs: bodies, and the epochs that they belong to. */
   #appendedConfigs: ReceivedConfig[] = []
   #durableConfigs: ReceivedConfig[] = []
@@ -61,6 +62,11 @@ export class ReplicaLog {
     return this.#options.writer.unwrittenBytes > 0
   }
 
+  /** Was the last frame a seal? The master has nothing more to add to its flush then. */
+  get endsInSeal(): boolean {
+    return this.#endsInSeal
+  }
+
   /** @throws POSITION_MISMATCH, TERM_STALE, ENTRY_MALFORMED: the session ends, the log stays as it is */
   accept(buffer: Buffer, at: number, bytes: number, where: ErrorPlace): void {
     const { writer } = this.#options
@@ -77,7 +83,8 @@ export class ReplicaLog {
     }
     this.#checkTerm(buffer, at, position, where)
     const kind = buffer[at + HeaderOffset.kind]
-    if (kind === FrameKind.SEAL) this.#noteSeal(buffer, at, bytes, where)
+    this.#endsInSeal = kind === FrameKind.SEAL
+    if (this.#endsInSeal) this.#noteSeal(buffer, at, bytes, where)
     else if (kind === FrameKind.CONFIG) this.#noteConfig(buffer, at, bytes, where)
     else if (kind === FrameKind.ENTRIES) {
       writer.producers.fold(buffer, at)

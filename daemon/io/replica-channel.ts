@@ -1,8 +1,9 @@
 /**
  * One channel on a replica: the master's log connection around the replica log.
  *
- * Frames are appended as they come; one flush per turn of the event loop makes them durable, and only then the master
- * hears DURABLE. At most one log connection is open: a new session's replaces an old one's.
+ * Frames are appended as they come. A flush makes them durable, and only then the master hears DURABLE: at once where what
+ * has come ends in a seal, else in the next turn of the event loop, with all that comes until then. At most one log
+ * connection is open: a new session's replaces an old one's.
  *
  * Replicas that this one feeds (decision 0014) are behind that: they are sent what is durable, and their answers count for
  * status only. Before the log is cut for another history the control thread has closed their rows.
@@ -178,13 +179,18 @@ export class ReplicaChannel {
       if (!(thrown instanceof TravertineError)) throw thrown
       this.#endLink(thrown)
     }
-    if (this.#log.wantsFlush && !this.#flushScheduled) {
-      this.#flushScheduled = true
-      this.#options.world.clock.nextTurn(() => {
-        this.#flushScheduled = false
-        this.#flush()
-      })
-    }
+    // behind a seal nothing more belongs to the master's flush; a part of a frame is followed by its rest
+    if (this.#log.endsInSeal && link.reader.pendingBytes === 0) this.#flush()
+    else if (this.#log.wantsFlush) this.#flushSoon()
+  }
+
+  #flushSoon(): void {
+    if (this.#flushScheduled) return
+    this.#flushScheduled = true
+    this.#options.world.clock.nextTurn(() => {
+      this.#flushScheduled = false
+      this.#flush()
+    })
   }
 
   #flush(): void {
