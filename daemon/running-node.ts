@@ -25,6 +25,7 @@ import { StatSlots } from './metrics/stat-slots.ts'
 import type { FullConfig } from './node-config.ts'
 import { describeNode, type NodeStatus } from './node-status.ts'
 import type { OpenLog } from './open-log.ts'
+import { RecoveryPointKeeper } from './recovery-point-keeper.ts'
 import { doorbellMemory } from './threads/segment-preparer.ts'
 import type { FromChannel } from './threads/thread-messages.ts'
 import { Ticker } from './ticker.ts'
@@ -56,6 +57,7 @@ export class RunningNode {
   readonly #doorbells: readonly SharedArrayBuffer[]
   readonly #held: HeldEpochs
   readonly #keeper: ManifestKeeper
+  readonly #points: RecoveryPointKeeper
   readonly #configs: ConfigWriter
   readonly #adopter: HistoryAdopter
   readonly #stats: readonly StatSlots[]
@@ -76,6 +78,7 @@ export class RunningNode {
     this.#log = options.log
     const { manifest, whole } = options.log
     this.#keeper = new ManifestKeeper({ pool: options.pool, directory: options.config.directory, manifest })
+    this.#points = new RecoveryPointKeeper(options.pool, options.config.directory)
     this.#answers = new ThreadAnswers(manifest.channels)
     this.closed = new Promise((resolve, reject) => {
       this.#settle = { resolve, reject }
@@ -286,9 +289,7 @@ export class RunningNode {
       case 'recounted':
         return this.#configs.counted(message.number)
       case 'recoveryPoint':
-        return this.#inPool(
-          this.#pool.run('writeRecoveryPoint', { directory: this.#config.directory, point: message.point }),
-        )
+        return this.#inPool(this.#points.write(message.point))
       case 'prepare':
         return this.#prepare(channel, message.base)
       case 'drained':
