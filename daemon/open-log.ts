@@ -62,7 +62,7 @@ export async function openLog(
   }
   const configs = scans.flatMap((scan) => scan.configs)
   if (manifest.role === 'replica') {
-    await Promise.all(scans.map((scan) => pool.run('rewriteTail', { directory, scan })))
+    await Promise.all(scans.map((scan) => pool.run('makeDurable', { directory, scan })))
     const config = configOfScans(manifest, scans, whole.whole)
     const ends = scans.map((scan) => scan.end)
     const producers = await foldAll(pool, directory, manifest, ends)

@@ -3,8 +3,8 @@
  * alike; every one gets a new term.
  *
  *   1 persist the fence: the new term is promised before anything is measured
- *   2 make the scanned tails durable: the page cache may show bytes that a failed fdatasync dropped, so what no seal
- *     proves is written once more and flushed
+ *   2 make what was scanned durable: the page cache may show bytes that a failed fdatasync dropped, so what no seal
+ *     proves is written once more and flushed; and names that a killed process had not flushed
  *   3 compute the last whole epoch, and per channel where it ends
  *   4 refuse if that is below a STORED that this node has sealed
  *   5 copy what lies beyond to divergent/
@@ -50,7 +50,7 @@ export function startMastership(options: StartOptions): StartResult {
   const term = nextTerm(options)
   const fenced: Manifest = { ...options.manifest, fence: term }
   writeManifest(disk, directory, fenced) // 1
-  for (const scan of scans) rewriteTail(disk, directory, scan) // 2
+  for (const scan of scans) makeDurable(disk, directory, scan) // 2
   const whole = wholeOfScans(options.manifest, scans) // 3
   refuseBelowStored(whole, scans) // 4
   const starts = scans.map((scan) => cutOf(scan, whole.lastWhole))
@@ -152,15 +152,16 @@ function refuseBelowStored(whole: WholeResult, scans: readonly ChannelScan[]): v
 /**
  * Writes again what no seal proves durable, and flushes it. After a failed fdatasync the kernel may keep pages that it
  * believes clean: only a new write makes them dirty, so that the flush tells the truth.
+ *
+ * And flushes the names. A process that was killed right after a rename (a segment that it prepared, a manifest with a
+ * new history) leaves a file that everybody sees, and that a power loss takes away with all that was answered from it.
  */
-export function rewriteTail(disk: Disk, directory: string, scan: ChannelScan): void {
+export function makeDurable(disk: Disk, directory: string, scan: ChannelScan): void {
+  const folder = channelDirectory(directory, scan.channel)
+  disk.syncDirectory(directory)
+  disk.syncDirectory(folder)
   if (scan.end === scan.provenPosition) return
-  const segments = new Segments({
-    disk,
-    directory: channelDirectory(directory, scan.channel),
-    segmentBytes: 0,
-    access: 'write',
-  })
+  const segments = new Segments({ disk, directory: folder, segmentBytes: 0, access: 'write' })
   try {
     const buffer = Buffer.alloc(Math.min(MIB, scan.end - scan.provenPosition))
     for (let at = scan.provenPosition; at < scan.end; ) {

@@ -7,7 +7,7 @@ import { type AdoptOptions, type AdoptResult, adoptHistory } from '../../wal/ado
 import type { Disk } from '../../wal/disk.ts'
 import { type FoldOptions, foldProducers } from '../../wal/fold-producers.ts'
 import { type Manifest, writeManifest } from '../../wal/manifest.ts'
-import { rewriteTail, type StartOptions, type StartResult, startMastership } from '../../wal/mastership.ts'
+import { makeDurable, type StartOptions, type StartResult, startMastership } from '../../wal/mastership.ts'
 import type { ProducerTableState } from '../../wal/producer-table.ts'
 import { type ChannelScan, type RecoverOptions, recoverChannel } from '../../wal/recover.ts'
 import { type RecoveryPoint, writeRecoveryPoint } from '../../wal/recovery-point.ts'
@@ -23,7 +23,7 @@ export interface Jobs {
   }
   startMastership: { args: Omit<StartOptions, 'disk'>; result: StartResult }
   /** Makes durable what a replica's scan has found, before it is reported as durable. */
-  rewriteTail: { args: { directory: string; scan: ChannelScan }; result: undefined }
+  makeDurable: { args: { directory: string; scan: ChannelScan }; result: undefined }
   writeManifest: { args: { directory: string; manifest: Manifest }; result: undefined }
   /** The table of a channel where it goes on. */
   foldProducers: { args: Omit<FoldOptions, 'disk'>; result: ProducerTableState }
@@ -71,8 +71,8 @@ const workOn = (disk: Disk): Work => ({
     })
   },
   startMastership: (args) => startMastership({ ...args, disk }),
-  rewriteTail: ({ directory, scan }) => {
-    rewriteTail(disk, directory, scan)
+  makeDurable: ({ directory, scan }) => {
+    makeDurable(disk, directory, scan)
     return undefined
   },
   writeManifest: ({ directory, manifest }) => {

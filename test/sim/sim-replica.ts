@@ -11,7 +11,7 @@ import type { Disk } from '../../wal/disk.ts'
 import { foldProducers } from '../../wal/fold-producers.ts'
 import { initDirectory } from '../../wal/init-directory.ts'
 import { type Manifest, readManifest } from '../../wal/manifest.ts'
-import { rewriteTail, wholeOfScans } from '../../wal/mastership.ts'
+import { makeDurable, wholeOfScans } from '../../wal/mastership.ts'
 import { type ProducerLimits, type ProducerTable, plainTable } from '../../wal/producer-table.ts'
 import { writeRecoveryPoint } from '../../wal/recovery-point.ts'
 import { ReplicaLog } from '../../wal/replica-log.ts'
@@ -51,7 +51,7 @@ export class SimReplica {
     this.#limits = limits
     this.manifest = readManifest(disk, DIRECTORY)
     const scans = scanAll(disk, this.manifest)
-    for (const scan of scans) rewriteTail(disk, DIRECTORY, scan)
+    for (const scan of scans) makeDurable(disk, DIRECTORY, scan)
     this.resume = scans.map((scan) => scan.end)
     this.producers = scans.map(({ channel, end }) => this.#fold(channel, end))
     this.#whole = new WholeTracker({

@@ -16,7 +16,11 @@ const ROOT = fileURLToPath(new URL('../../..', import.meta.url))
 const SYNC = /^\s*[\w.#!]+\.(syncData|syncDirectory)\(.*\);?\s*$/
 /** Where a sync is carried out rather than asked for. */
 const DOORS = new Set(['node-disk.js'])
-const TESTS = ['dist/test/wal/crash-master.test.js', 'dist/test/wal/crash-replica.test.js']
+const TESTS = [
+  'dist/test/wal/crash-master.test.js',
+  'dist/test/wal/crash-replica.test.js',
+  'dist/test/wal/crash-again.test.js',
+]
 const RUN_MS_MAX = 60_000
 
 interface SyncPlace {
