@@ -126,9 +126,10 @@ export class NodeProbe {
 }
 
 function describeWork(status: NodeStatus): string {
-  const { role, replicas, diskLow, following, masterAddress } = status
+  const { role, replicas, diskLow, following, masterAddress, via } = status
   if (diskLow) return 'DISK_LOW: new sessions are refused until there is room'
-  if (role === 'replica') return following ? `follows the master at ${masterAddress}` : 'waits for its master'
+  const through = via.length === 0 ? '' : `, through ${via.length} other ${via.length === 1 ? 'replica' : 'replicas'}`
+  if (role === 'replica') return following ? `follows the master at ${masterAddress}${through}` : 'waits for its master'
   const streaming = replicas.filter(({ state }) => state === 'streaming').length
   return replicas.length === 0 ? 'takes sessions' : `takes sessions, ${streaming} of ${replicas.length} replicas stream`
 }

@@ -165,7 +165,7 @@ export function checkMasterTerm(known: KnownTerms, offered: Term | undefined): T
       'TERM_STALE',
       `Cannot follow term ${offered.number}: found term ${term.number} promised already`,
       {
-        hint: 'the sender was master once; it has to rejoin as a replica',
+        hint: 'the sender was master once, or feeds the log of one that was; it has to follow the newer one',
       },
     )
   }

@@ -319,7 +319,7 @@ export class ReplicaCore implements Core {
     }
     return [
       { type: 'send', connection: following.connection, message },
-      { type: 'log', level: 'info', text: `follows the master at ${following.masterAddress}` },
+      { type: 'log', level: 'info', text: describeFollowing(following) },
     ]
   }
 
@@ -368,6 +368,9 @@ export class ReplicaCore implements Core {
     return this.#sessions
   }
 }
+
+const describeFollowing = ({ masterAddress, via, nodeId }: Following): string =>
+  `follows the master at ${masterAddress}${via.length === 0 ? '' : `, fed by the replica ${nodeId}`}`
 
 const shuttingDown = (): TravertineError =>
   new TravertineError('SHUTTING_DOWN', 'Cannot begin a session: the node is shutting down', {

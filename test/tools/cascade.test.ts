@@ -7,6 +7,8 @@ import { join } from 'node:path'
 import t from 'tap'
 import { type Client, connect } from '../../client/client.ts'
 import { subscribe } from '../../client/subscription.ts'
+import { askCluster } from '../../tools/ask-status.ts'
+import { reportStatus, type StatusReport } from '../../tools/status-report.ts'
 import { readTlsFiles } from '../../world/tls-network.ts'
 import { PROJECT } from '../checks/source-files.ts'
 import { divergentBytes, readKeys } from '../daemon/cluster.ts'
@@ -17,6 +19,7 @@ import { type Command, freePorts, lastObject, run, start } from './travertine.ts
 const CLUSTER = '00000000-0000-4000-8000-000000000001'
 const SECRET = '0123456789abcdef0123456789abcdef'
 const CHANNELS = 2
+const POLL_MS = 50
 const key = (name: string): string => join(PROJECT, 'test/tls/keys', name)
 const SECURITY = { secret: SECRET, tls: readTlsFiles({ authorityFile: key('ca.crt') }) }
 
@@ -86,25 +89,17 @@ class Row {
     await this.node(name).ended
   }
 
-  /** Of `travertine status`, which is asked by way of the leaf, until it is as wanted. */
-  async status(isWanted: (report: Report) => boolean): Promise<Report> {
-    const words = ['status', this.address('leaf'), '--json', '--ca', key('ca.crt')]
+  /** As `travertine status`, which is asked by way of the leaf, until it is as wanted. */
+  async status(isWanted: (report: StatusReport) => boolean): Promise<StatusReport> {
     for (;;) {
-      const said = await run(this.#t, [...words, '--secret-file', join(this.root, 'secret')])
-      const report = lastObject(said) as unknown as Report // of our own command
+      const report = reportStatus(await askCluster([this.address('leaf')], SECURITY))
       if (isWanted(report)) return report
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS))
     }
   }
 }
 
-interface Report {
-  readonly health: string
-  readonly reasons: readonly string[]
-  readonly master: string
-  readonly nodes: readonly { address: string; role: string; fedBy: string | null; lagBytes: number; inSync: boolean }[]
-}
-
-const isLevel = ({ health, nodes }: Report): boolean =>
+const isLevel = ({ health, nodes }: StatusReport): boolean =>
   health === 'healthy' && nodes.length === 3 && nodes.every(({ role, lagBytes }) => role === 'master' || lagBytes === 0)
 
 /** Sessions on all channels, PROPAGATED. By way of the leaf: it says where the master is. */
@@ -130,11 +125,11 @@ t.test('REP-82 REP-83 REP-84: master, replica, and a replica fed by it', async (
   t.equal(client.info.address, row.address('master'), 'a client that asks the leaf is told where the master is')
 
   await write(client, 'kept', 60)
-  const { nodes } = await row.status(isLevel)
-  t.match(
-    nodes.find(({ address }) => address === row.address('leaf')),
-    { role: 'replica', state: 'streaming', fedBy: row.address('middle'), inSync: false, lagEpochs: 0, lagBytes: 0 },
-  )
+  await row.status(isLevel)
+  const words = ['status', row.address('leaf'), '--ca', key('ca.crt'), '--secret-file', join(row.root, 'secret')]
+  const { nodes } = lastObject(await run(t, [...words, '--json']))
+  const fedBy = { fedBy: row.address('middle'), inSync: false, state: 'streaming', lagEpochs: 0, lagBytes: 0, why: '' }
+  t.match(nodes, [{ address: row.address('leaf'), role: 'replica', ...fedBy }, {}, {}])
   row.node('master').kill('SIGSTOP')
   cpSync(row.directory('master'), row.directory('copy'), { recursive: true })
   row.node('master').kill('SIGCONT')

@@ -83,6 +83,26 @@ t.test('the rule', (t) => {
   t.same(of(answer('a:1', { ...master, replicas: [away] }), replica), ['degraded', 1], 'a member that does not stream')
   t.same(of(answer('a:1', master), replica, answer('c:1', { ...master, term: 2 })), ['degraded', 1], 'an old master')
   t.same(of(answer('a:1', master), replica, answer('d:1', { role: 'replica' })), ['degraded', 1], 'no member')
+  const feeder = answer('b:1', {
+    role: 'replica',
+    term: 3,
+    replicas: [{ ...streaming, address: 'e:1', inSync: false }],
+  })
+  const fed = answer('e:1', { role: 'replica', whole: 7 })
+  t.same(of(answer('a:1', master), feeder, fed), ['healthy', 0], 'a replica that a replica feeds')
+  const idle = answer('b:1', { role: 'replica', replicas: [{ ...away, address: 'e:1' }] })
+  t.same(of(answer('a:1', master), idle, fed), ['degraded', 1], 'one that is not fed')
+  const twice = answer('e:1', { role: 'replica', replicas: [{ ...away, address: 'b:1', error: 'FED_ALREADY: a' }] })
+  t.same(of(answer('a:1', master), feeder, twice), ['healthy', 0], 'one that stands in')
+  const ring = answer('e:1', { role: 'replica', replicas: [{ ...away, address: 'b:1', error: 'CASCADE_LOOP: a' }] })
+  t.same(of(answer('a:1', master), feeder, ring), ['degraded', 1], 'a circle')
+  const lags = [{ ...streaming, lagBytes: 100 }]
+  const [, , row] = reportStatus([
+    answer('a:1', { ...master, stored: 9, replicas: lags }),
+    answer('b:1', { role: 'replica', replicas: [{ address: 'e:1', state: 'streaming', lagBytes: 20 }] }),
+    fed,
+  ]).nodes
+  t.match(row, { fedBy: 'b:1', lagBytes: 120, lagEpochs: 2 }, 'behind the master, all the way')
   const error = new TravertineError('CONNECT_FAILED', 'Cannot ask')
   t.same(of(answer('a:1', master), { address: 'b:1', error }), ['degraded', 1], 'a node that does not answer')
   t.same(of(replica), ['no-master', 1])
