@@ -9,6 +9,7 @@ import { execFileSync } from 'node:child_process'
 import { availableParallelism } from 'node:os'
 import { parseArgs } from 'node:util'
 import { describeConfiguration, drawConfiguration } from './configuration.ts'
+import { keepRegression, REGRESSIONS } from './regressions.ts'
 import { runSeeds, type SeedResult } from './seed-runner.ts'
 import { Simulation } from './simulation.ts'
 
@@ -86,10 +87,12 @@ async function runMany(count: number): Promise<void> {
   process.exitCode = sum.failures > 0 ? 1 : 0
 }
 
-function tellFailure({ seed }: SeedResult, failure: string): void {
+function tellFailure({ seed, hasDied }: SeedResult, failure: string): void {
   const length = ticks === undefined ? '' : ` --ticks ${ticks}`
   console.log(`FAILED: seed ${seed} at commit ${commit()}: ${failure.split('\n')[0]}`)
   console.log(`  repeat it: npm run sim -- --seed ${seed}${length}`)
+  if (hasDied !== true && keepRegression(REGRESSIONS, { seed, ticks, commit: commit(), what: failure }))
+    console.log('  kept in test/simulator/regressions.txt: npm test runs it from now on')
 }
 
 function commit(): string {

@@ -4,7 +4,7 @@
  */
 import t from 'tap'
 import { drawConfiguration, FAULT_KINDS } from './configuration.ts'
-import { REGRESSIONS } from './regressions.ts'
+import { REGRESSIONS, readRegressions } from './regressions.ts'
 import { runSeed } from './seed-runner.ts'
 import { Simulation } from './simulation.ts'
 
@@ -27,10 +27,12 @@ t.test('a sample of seeds', async (t) => {
   )
 })
 
-const NONE = REGRESSIONS.length === 0 && 'none since seeds were drawn anew'
+const KEPT = readRegressions(REGRESSIONS)
+const NONE = KEPT.length === 0 && 'none since seeds were drawn anew'
 
 t.test('seeds that have found something', { skip: NONE }, async (t) => {
-  for (const { seed, what } of REGRESSIONS) t.equal((await runSeed(seed)).failure, undefined, `seed ${seed}: ${what}`)
+  for (const { seed, ticks, commit, what } of KEPT)
+    t.equal((await runSeed(seed, ticks)).failure, undefined, `seed ${seed}, found at commit ${commit}: ${what}`)
 })
 
 t.test('a seed is a run', async (t) => {
