@@ -4,7 +4,7 @@
 import { createServer } from 'node:net'
 import t from 'tap'
 import { connect } from '../../client/client.ts'
-import type { Message } from '../../protocol/control-message.ts'
+import { type Message, PROTOCOL_VERSION_MAX } from '../../protocol/control-message.ts'
 import { CLIENT_REDIRECT_COUNT_LIMIT } from '../../protocol/limits.ts'
 import { expectError } from './expect-error.ts'
 import { CLUSTER, FakeNode, NODE, notMaster, TERM } from './fake-node.ts'
@@ -33,7 +33,12 @@ t.test('a client knows what it is connected to', async (t) => {
     propagatedEpoch: 10n,
   })
   t.equal(client.state, 'open')
-  t.match(node.messages[0], { type: 'client_hello', versionMin: 1, versionMax: 2, clusterId: CLUSTER })
+  t.match(node.messages[0], {
+    type: 'client_hello',
+    versionMin: 1,
+    versionMax: PROTOCOL_VERSION_MAX,
+    clusterId: CLUSTER,
+  })
   await client.close()
   t.equal(client.state, 'closed')
 })
