@@ -2,20 +2,17 @@
  * One channel on a replica: the master's log connection around the replica log.
  *
  * Frames are appended as they come. A flush makes them durable, and only then the master hears DURABLE: at once where what
- * has come ends in a seal, else in the next turn of the event loop, with all that comes until then; while turns bring
- * megabytes, as in a catch-up, several share a flush. At most one log connection is open: a new session's replaces an old
- * one's.
+ * has come ends in a seal, else in the next turn of the event loop, with all that comes until then. At most one log
+ * connection is open: a new session's replaces an old one's.
  *
  * Replicas that this one feeds (decision 0014) are behind that: they are sent what is durable, and their answers count for
  * status only. Before the log is cut for another history the control thread has closed their rows.
  */
-import { assert } from '../../protocol/assert.ts'
 import type { Timer } from '../../protocol/clock.ts'
 import type { Connection } from '../../protocol/connection.ts'
 import { encodeMessage, type Message } from '../../protocol/control-message.ts'
 import { TravertineError, toWireError } from '../../protocol/errors.ts'
 import { FrameReader } from '../../protocol/frame-reader.ts'
-import { REPLICA_FLUSH_BYTES_LIMIT, REPLICA_TURN_BYTES } from '../../protocol/limits.ts'
 import { encodeDurableReply, encodeErrorReply, ReplyType } from '../../protocol/log-reply.ts'
 import type { World } from '../../protocol/world.ts'
 import type { ChannelWriter } from '../../wal/channel-writer.ts'
@@ -78,9 +75,6 @@ export class ReplicaChannel {
   #history: TermHistory = []
   #link: Link | undefined
   #flushScheduled = false
-  /** Received since the last turn that was waited for. */
-  #turnBytes = 0
-  #diskLow = false
   #poisoned = false
   #sealTimer: Timer | undefined
   readonly #quietWatch: QuietWatch
@@ -128,18 +122,10 @@ export class ReplicaChannel {
 
   /** @param producers the table as of `position`, where something was cut off there */
   follow(history: TermHistory, position: number, producers: ProducerTableState | undefined): void {
-    const isCut = producers !== undefined
-    assert(!isCut || this.rows.isEmpty, 'nobody is fed with a log that is being cut', { position })
     if (producers !== undefined) this.#producers = plainTable(producers)
     this.#log = this.#logAt(history, position)
     this.#meter.follow(this.#log)
     this.#history = history
-  }
-
-  /** While the disk is low nothing more is taken: an append that finds no room would end the node. */
-  setDiskLow(low: boolean): void {
-    this.#diskLow = low
-    if (low) this.#endLink(diskLow())
   }
 
   /** Once a second. */
@@ -166,10 +152,6 @@ export class ReplicaChannel {
     if (term === undefined)
       throw new TravertineError('SECRET_INVALID', 'Cannot open a log connection: no session was begun')
     const release = this.registry.admit(open, { kind: 'replication', channel }, () => this.#endLink())
-    if (this.#diskLow) {
-      release()
-      throw diskLow()
-    }
     this.#endLink()
     const { peer } = connection
     const link: Link = { connection, reader: new FrameReader(headerSeed, { channel, peer }), peer }
@@ -189,7 +171,6 @@ export class ReplicaChannel {
 
   #receive(link: Link, chunk: Buffer): void {
     if (this.#link !== link || this.#poisoned) return
-    this.#turnBytes += chunk.length
     try {
       link.reader.push(chunk, (buffer, at, bytes) =>
         this.#log.accept(buffer, at, bytes, { channel: this.#options.channel, peer: link.peer }),
@@ -200,17 +181,13 @@ export class ReplicaChannel {
     }
     // behind a seal nothing more belongs to the master's flush; a part of a frame is followed by its rest
     if (this.#log.endsInSeal && link.reader.pendingBytes === 0) this.#flush()
-    else if (this.#log.wantsFlush && !this.#flushScheduled) this.#flushSoon()
+    else if (this.#log.wantsFlush) this.#flushSoon()
   }
 
-  /** After this turn; or, while turns bring a lot, after as many as make a large flush. */
   #flushSoon(): void {
+    if (this.#flushScheduled) return
     this.#flushScheduled = true
     this.#options.world.clock.nextTurn(() => {
-      const { receivedPosition, durablePosition } = this.#log
-      const isStreaming = this.#turnBytes >= REPLICA_TURN_BYTES
-      this.#turnBytes = 0
-      if (isStreaming && receivedPosition - durablePosition < REPLICA_FLUSH_BYTES_LIMIT) return this.#flushSoon()
       this.#flushScheduled = false
       this.#flush()
     })
@@ -274,9 +251,3 @@ const rowKeeper = (meter: RowMeter): RowKeeper => ({
     then()
   },
 })
-
-function diskLow(): TravertineError {
-  return new TravertineError('DISK_LOW', 'Cannot take more of the log: the disk is below its low-water mark', {
-    hint: "free space on the replica's disk; it goes on by itself",
-  })
-}

@@ -114,9 +114,8 @@ export class ChannelActor {
       case 'prepared':
         if (this.#doors.preparer.takeFailure()) return this.#segments?.forgetRequest()
         return this.#segments?.keepAhead()
-      case 'diskLow':
+      case 'diskLow': // a replica takes what its master has accepted while there is room
         this.#master?.setDiskLow(message.low)
-        this.#replica?.setDiskLow(message.low)
         return message.low ? undefined : this.#segments?.keepAhead()
       case 'drain':
         return this.#drain()

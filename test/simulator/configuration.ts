@@ -47,6 +47,8 @@ export interface Configuration {
   readonly segmentBytes: number
   /** Simulated milliseconds with faults. */
   readonly ticks: number
+  /** How long all must have been well, without faults, before the last sessions are written. */
+  readonly settleMs: number
   readonly latencyMicrosMin: number
   readonly latencyMicrosMax: number
   readonly windowBytes: number
@@ -97,6 +99,7 @@ export function drawConfiguration(seed: number, ticks?: number): Configuration {
     sectorBytes: among(512, 512, 512, 64),
     segmentBytes: 64 * 1024,
     ticks: among(500, 2_000, 5_000),
+    settleMs: SETTLE_MS,
     latencyMicrosMin,
     latencyMicrosMax: latencyMicrosMin * among(2, 10),
     windowBytes: among(2_000, 64 * 1024, 1024 * 1024),
@@ -120,6 +123,8 @@ export function drawConfiguration(seed: number, ticks?: number): Configuration {
 }
 
 const REPLICAS_MAX = 2
+/** Longer than it takes to notice that a peer has gone, and to reconnect. */
+const SETTLE_MS = 9_000
 
 const NEEDS_REPLICA: ReadonlySet<FaultKind> = new Set([
   'cut one way',

@@ -47,6 +47,8 @@ export class Scheduler {
   hasPromises = false
   /** The thread that is running. */
   current: Actor | undefined
+  /** Called before each event with its number, from 1 on. */
+  onEvent: ((event: number) => void) | undefined
   readonly #heap = new EventHeap()
   readonly #onError: OnError
   #isSettling = false
@@ -71,6 +73,7 @@ export class Scheduler {
       if (event === undefined) return
       this.now = event.time
       this.events += 1
+      this.onEvent?.(this.events)
       if (this.events > EVENTS_LIMIT) throw new EndlessError()
       try {
         event.act()

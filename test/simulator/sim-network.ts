@@ -47,6 +47,8 @@ export class SimNetwork {
   readonly #cut = new Map<string, (() => void)[]>()
   #port = DYNAMIC_PORT
   latencyFactor = 1
+  /** So many were sent, also those that wait at a cut. */
+  packets = 0
 
   constructor(options: NetworkOptions) {
     const { scheduler, random, windowBytes, readsPerCut } = options
@@ -181,6 +183,7 @@ export class SimNetwork {
 
   #transit(from: string, to: string, end: SimConnection, arrive: () => void): void {
     const { scheduler, random, latencyMicrosMin, latencyMicrosMax } = this.#options
+    this.packets += 1
     const held = this.#cut.get(`${from}>${to}`)
     if (held !== undefined) {
       held.push(() => this.#transit(from, to, end, arrive))

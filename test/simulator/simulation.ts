@@ -21,6 +21,16 @@ import { SimNetwork } from './sim-network.ts'
 import type { NodeObserver, SimNode } from './sim-node.ts'
 import { Violation } from './violation.ts'
 
+/** What a planned schedule gets its hands on. */
+export interface SimWorld {
+  readonly cluster: Cluster
+  readonly network: SimNetwork
+  /** Everything that the applications were to write is answered, or given up. */
+  readonly isLoadWritten: boolean
+  /** No more faults: whoever ends now is not started again. */
+  readonly isCalm: boolean
+}
+
 export interface Outcome {
   readonly failure: Error | undefined
   readonly sessions: number
@@ -33,8 +43,6 @@ export interface Outcome {
 
 /** How often the checkers look at all files, and at the watermarks. */
 const LOOK_MICROS = 50_000
-/** Longer than it takes to notice that a peer has gone, and to reconnect. */
-const SETTLE_MICROS = 9_000_000
 const CALM_MICROS_MAX = 60_000_000
 const LAST_SESSIONS = 3
 /** Longer than it takes until an idle channel has written its MARK. */
@@ -57,7 +65,12 @@ export class Simulation {
   #phase: 'faults' | 'calm' | 'last words' | 'quiet' | 'rot' | 'over' = 'faults'
   #phaseSince = 0
 
-  constructor(configuration: Configuration, say: (text: string) => void) {
+  /** @param onEvent is called before each event with its number: for faults that are planned, not drawn */
+  constructor(
+    configuration: Configuration,
+    say: (text: string) => void,
+    onEvent?: (event: number, world: SimWorld) => void,
+  ) {
     const { seed } = configuration
     this.#configuration = configuration
     this.#scheduler = new Scheduler((error, actor) => this.#onError(error, actor))
@@ -79,6 +92,18 @@ export class Simulation {
       onChangedMaster: () => this.#checkers.changedMaster(),
       mayBecomeMaster: (node) => this.#checkers.mayBecomeMaster(node.name),
     })
+    const [cluster, network, clients, faults] = [this.#cluster, this.#network, this.#clients, this.#faults]
+    const world: SimWorld = {
+      cluster,
+      network,
+      get isLoadWritten() {
+        return clients.every(({ isDone }) => isDone)
+      },
+      get isCalm() {
+        return faults.isOver
+      },
+    }
+    if (onEvent !== undefined) scheduler.onEvent = (event) => onEvent(event, world)
     for (const node of this.#cluster.nodes) this.#checkers.watch(node, 0)
     for (const [i, client] of configuration.clients.entries()) this.#clients.push(this.#newClient(i, client))
   }
@@ -129,7 +154,7 @@ export class Simulation {
         return
       case 'calm':
         if (!this.#isHealthy()) return this.#mustNotLast(lasted, 'not all nodes are up and streaming')
-        if (lasted < SETTLE_MICROS) return
+        if (lasted < this.#configuration.settleMs * 1000) return
         if (this.#pending > 0) return this.#mustNotLast(lasted, `${this.#pending} answers are missing`)
         this.#enter('last words')
         for (const client of this.#clients) client.writeMore(LAST_SESSIONS)
