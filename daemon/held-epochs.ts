@@ -42,9 +42,9 @@ export class HeldEpochs {
   }
 
   /** A new history has cut the log behind this epoch. */
-  restart(whole: bigint): void {
-    this.#tracker.restart(whole)
-    this.#configs = []
+  cutBehind(epoch: bigint): void {
+    this.#tracker.cutBehind(epoch)
+    this.#configs = this.#configs.filter((config) => config.epoch <= epoch)
     this.#publish()
   }
 

@@ -33,7 +33,7 @@ export class HistoryAdopter {
       const adopted = await keeper.adopt({ ends, history })
       const cut = adopted.divergentBytes.reduce((a, b) => a + b, 0)
       if (cut > 0) {
-        held.restart(history.at(-1)?.baseEpoch ?? 0n)
+        held.cutBehind(adopted.commonEpoch)
         onCut(cut)
       }
       adopted.resume.forEach((position, channel) => {

@@ -16,6 +16,7 @@ import {
   checkHistory,
   checkMasterTerm,
   commonEnds,
+  commonEpoch,
   forgetOldest,
   joinHistories,
   lastShared,
@@ -28,6 +29,8 @@ export interface AdoptResult {
   /** Durable end per channel after the cut: where the master goes on. */
   readonly resume: readonly number[]
   readonly divergentBytes: readonly number[]
+  /** Nothing of a later epoch is left where something was cut; what is whole up to here has stayed. */
+  readonly commonEpoch: bigint
   /** Producer tables of the channels where something was cut: as of their `resume`. */
   readonly producers: readonly (ProducerTableState | undefined)[]
 }
@@ -49,13 +52,14 @@ export function adoptHistory(options: AdoptOptions): AdoptResult {
   refuseForgotten(manifest.history, history)
   const common = manifest.history.length === 0 ? ends : commonEnds(manifest.history, history, manifest.channels)
   const resume = ends.map((end, channel) => Math.min(end, common[channel] ?? 0))
+  const shared = commonEpoch(manifest.history, history)
   const divergentBytes = ends.map((end, channel) => {
     const from = resume[channel]! // one per channel
     if (end > from) keepDivergent(disk, directory, { channel, from, to: end, before: term.number })
     return end - from
   })
   if (latestTerm(manifest.history) !== undefined && sameTerm(latestTerm(manifest.history)!, term)) {
-    return { manifest, resume, divergentBytes, producers: [] } // the history we have: nothing parts, nothing to write
+    return { manifest, resume, divergentBytes, commonEpoch: shared, producers: [] } // the history we have: nothing parts, nothing to write
   }
   const joined = forgetOldest(joinHistories(manifest.history, history), resume, TERM_HISTORY_LIMIT)
   const adopted: Manifest = { ...manifest, history: joined, fence: term }
@@ -64,7 +68,7 @@ export function adoptHistory(options: AdoptOptions): AdoptResult {
   const producers = resume.map((to, channel) =>
     to < ends[channel]! ? foldProducers({ disk, directory, channel, clusterId, history: joined, to }) : undefined,
   ) // an end per channel
-  return { manifest: adopted, resume, divergentBytes, producers }
+  return { manifest: adopted, resume, divergentBytes, commonEpoch: shared, producers }
 }
 
 /** Where no term is shared with a history that has forgotten some, nobody can say where the two part (WAL-48). */

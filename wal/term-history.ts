@@ -92,6 +92,14 @@ export function commonEnds(a: TermHistory, b: TermHistory, channels: number): re
   })
 }
 
+/** The last epoch that two histories share: a log of the one that is cut at `commonEnds` holds nothing of a later one. */
+export function commonEpoch(a: TermHistory, b: TermHistory): bigint {
+  const shared = lastShared(a, b)
+  if (shared === undefined) return 0n
+  const next = [a[shared.a + 1], b[shared.b + 1]].filter((m) => m !== undefined)
+  return next.reduce((least, { baseEpoch }) => (baseEpoch < least ? baseEpoch : least), (1n << 64n) - 1n)
+}
+
 /** One of the histories comes from a peer: its disagreement is a condition of the world. */
 function checkSameStarts(a: Mastership, b: Mastership): void {
   if (

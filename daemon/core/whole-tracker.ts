@@ -38,9 +38,9 @@ export class WholeTracker {
     return this.#whole
   }
 
-  /** A new history has cut the log: what was found beyond is void. */
-  restart(whole: bigint): void {
-    this.#whole = whole < this.#whole ? whole : this.#whole
-    this.#seals = this.#seals.filter((seal) => seal.epoch <= this.#whole)
+  /** A new history has cut the log behind `epoch`: what was found beyond is void. A channel may not have got there yet. */
+  cutBehind(epoch: bigint): void {
+    this.#whole = epoch < this.#whole ? epoch : this.#whole
+    this.#seals = this.#seals.filter((seal) => seal.epoch <= epoch)
   }
 }

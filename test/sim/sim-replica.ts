@@ -71,7 +71,7 @@ export class SimReplica {
     })
     this.manifest = result.manifest
     this.resume = result.resume
-    if (result.divergentBytes.some((bytes) => bytes > 0)) this.#whole.restart(history.at(-1)?.baseEpoch ?? 0n)
+    if (result.divergentBytes.some((bytes) => bytes > 0)) this.#whole.cutBehind(result.commonEpoch)
     this.producers = this.producers.map((own, channel) => {
       if (result.producers[channel] === undefined) return own
       return this.#limits === undefined
