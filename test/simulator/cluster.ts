@@ -72,7 +72,7 @@ export class Cluster {
     return this.replicas.filter(({ isLeaf }) => isLeaf)
   }
 
-  /** It is fed by somebody: settings are read when a node starts, so it may be another one than the first of the members. */
+  /** It is fed by somebody. */
   isFed(leaf: ClusterNode): boolean {
     return this.members.some((member) =>
       member.running?.status().replicas.some(({ address, state }) => address === leaf.address && state === 'streaming'),
@@ -85,13 +85,14 @@ export class Cluster {
     this.#init(node, 'replica')
   }
 
-  /** Both are down. The old master comes back as a replica of the new one. */
+  /** Both are down. The old master comes back as a replica of the new one, and the others are told whom they feed now. */
   changeMaster(to: ClusterNode): void {
     const manifests = this.nodes.map(({ disk }) => readManifest(disk, DIRECTORY))
     const fence = highestTerm(manifests)
     const number = 1 + Math.max(...manifests.map(({ config }) => config.number))
     this.#setRole(this.master, 'replica', {})
     this.#setRole(to, 'master', { ...(fence === undefined ? {} : { fence }), config: this.#configOf(to, number) })
+    for (const [index, { running }] of this.nodes.entries()) running?.feed(this.#fedBy(index))
   }
 
   #newNode(index: number): ClusterNode {
