@@ -110,6 +110,9 @@ export const HEARTBEAT_INTERVAL_MS = 500
 export const HEARTBEAT_TIMEOUT_MS = 3_000
 export const RECONNECT_MS_MIN = 50
 export const RECONNECT_MS_MAX = 2_000
+/** A feeder that nobody feeds lets go of those below so often, and for so long: others try again meanwhile, more than once. */
+export const UNFED_MS_MAX = 30_000
+export const UNFED_REST_MS = 2 * RECONNECT_MS_MAX
 /** Time a peer has to take our last words and close its side; then the socket is destroyed. */
 export const LINGER_MS_MAX = 5_000
 /** Drain at shutdown; after it connections are cut. */

@@ -10,7 +10,8 @@ import { EMPTY_CONFIG } from '../../protocol/cluster-config.ts'
 import type { Message } from '../../protocol/control-message.ts'
 import type { TravertineError } from '../../protocol/errors.ts'
 import { sameTerm } from '../../protocol/ids.ts'
-import { nextConfig } from '../../wal/config-change.ts'
+import { REPLICA_COUNT_LIMIT, UNFED_MS_MAX, UNFED_REST_MS } from '../../protocol/limits.ts'
+import { nextConfig, type WantedConfig } from '../../wal/config-change.ts'
 import type { ConnectionState } from './connections.ts'
 import type { ConnectionId, Effect, Event } from './events.ts'
 import type { NodeFacts } from './node-facts.ts'
@@ -30,6 +31,11 @@ export class Cascade {
   #source: Source | undefined
   #ends: readonly number[] = []
   #isSuspended = false
+  #wanted: readonly string[] = []
+  /** Not fed itself: when those below are let go next. */
+  #letGoAt: number | undefined
+  /** Until then nobody is fed, so that another feeder finds them free. */
+  #restsUntil: number | undefined
 
   constructor({ facts, addresses, committed, nextSession }: CascadeOptions) {
     this.#replicas = new Replicas(
@@ -38,7 +44,7 @@ export class Cascade {
         new ReplicationSession({
           facts,
           member,
-          source: () => (this.#isSuspended ? undefined : this.#source),
+          source: () => (this.#isSuspended || this.#restsUntil !== undefined ? undefined : this.#source),
           committed,
           ends: () => this.#ends,
           nextSession,
@@ -52,10 +58,25 @@ export class Cascade {
     return this.#replicas.members
   }
 
-  /** Who is fed from now on. Rows are kept and given as on a master. @throws CONFIG_INVALID, CONFIG_CONFLICT */
+  /** Who is fed from now on. Rows are kept and given as on a master. @throws CONFIG_INVALID */
   follow(now: number, addresses: readonly string[]): Effect[] {
-    const members = addresses.map((address) => ({ address, inSync: false }))
-    this.#config = nextConfig(this.#config, { quorum: 0, members }, this.#replicas.rows)
+    nextConfig(EMPTY_CONFIG, wanted(addresses), []) // what they cannot be changes nothing
+    this.#wanted = addresses
+    return this.#takeUp(now)
+  }
+
+  /** Those that are wanted no more leave first; who finds no free row comes when one of them has let go of it. */
+  #takeUp(now: number): Effect[] {
+    const fed = new Set(this.#config.members.map(({ address }) => address))
+    const kept = this.#wanted.filter((address) => fed.has(address))
+    const left = this.#change(now, kept)
+    const free = REPLICA_COUNT_LIMIT - this.#replicas.rows.length
+    const added = this.#wanted.filter((address) => !fed.has(address)).slice(0, free)
+    return [...left, ...this.#change(now, [...kept, ...added])]
+  }
+
+  #change(now: number, addresses: readonly string[]): Effect[] {
+    this.#config = nextConfig(this.#config, wanted(addresses), this.#replicas.rows)
     return this.#replicas.follow(now, this.#config)
   }
 
@@ -90,8 +111,25 @@ export class Cascade {
     return this.#replicas.closed(now, row, connection, error)
   }
 
-  tick(now: number): Effect[] {
-    return [...this.#replicas.tick(now), ...this.advance()]
+  /** @param isFed somebody feeds this node */
+  tick(now: number, isFed: boolean): Effect[] {
+    const taken = this.#config.members.length < this.#wanted.length ? this.#takeUp(now) : []
+    return [...taken, ...this.#letGo(now, isFed), ...this.#replicas.tick(now), ...this.advance()]
+  }
+
+  /** Who is not fed itself has little to give: now and then it lets go of those below, in case that another one is fed. */
+  #letGo(now: number, isFed: boolean): Effect[] {
+    if (isFed) {
+      this.#letGoAt = undefined
+      this.#restsUntil = undefined
+      return []
+    }
+    if (this.#restsUntil !== undefined && now >= this.#restsUntil) this.#restsUntil = undefined
+    this.#letGoAt ??= now + UNFED_MS_MAX
+    if (now < this.#letGoAt) return []
+    this.#restsUntil = now + UNFED_REST_MS
+    this.#letGoAt = now + UNFED_REST_MS + UNFED_MS_MAX
+    return this.#replicas.interrupt(now, 'this feeder is not fed itself: another one may be')
   }
 
   /** Readers may be shown more than before. */
@@ -103,6 +141,11 @@ export class Cascade {
     return this.#replicas.end(reason)
   }
 }
+
+const wanted = (addresses: readonly string[]): WantedConfig => ({
+  quorum: 0,
+  members: addresses.map((address) => ({ address, inSync: false })),
+})
 
 const isSame = (a: Source, b: Source): boolean =>
   sameTerm(a.term, b.term) && a.masterAddress === b.masterAddress && a.via.join() === b.via.join()

@@ -126,7 +126,7 @@ export class ReplicaCore implements Core {
           ...this.#connections
             .expired(now)
             .flatMap(({ connection, handshake }) => this.#refuse(now, connection, silence(handshake))),
-          ...this.#cascade.tick(now),
+          ...this.#cascade.tick(now, this.#following !== undefined),
         ]
       case 'shutdown':
         if (this.#stopAt !== undefined) return []
