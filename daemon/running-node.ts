@@ -291,7 +291,7 @@ export class RunningNode {
       case 'recoveryPoint':
         return this.#inPool(this.#points.write(message.point))
       case 'prepare':
-        return this.#prepare(channel, message.base)
+        return this.#prepare(channel, message)
       case 'drained':
         return this.#answers.take('drain') ? this.#step({ type: 'drained' }) : undefined
       case 'listening':
@@ -309,16 +309,12 @@ export class RunningNode {
     })
   }
 
-  #prepare(channel: number, base: number): void {
+  #prepare(channel: number, { base, filling }: Extract<FromChannel, { type: 'prepare' }>): void {
     const { directory } = this.#config
+    const { channels, segmentBytes: bytes } = this.#keeper.current
     const doorbell = this.#doorbells[channel]! // a channel that speaks has one
-    const work = this.#pool.run('prepareSegment', {
-      directory,
-      channel,
-      base,
-      bytes: this.#keeper.current.segmentBytes,
-      doorbell,
-    })
+    const args = { directory, channels, channel, base, bytes, filling, doorbell }
+    const work = this.#pool.run('prepareSegment', args)
     const done = (failed: boolean): void => {
       this.#threads.send(channel, { type: 'prepared' })
       this.#watch.check(failed)

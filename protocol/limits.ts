@@ -32,8 +32,12 @@ export const CHANNEL_QUEUE_BYTES_LIMIT = 2 * SESSION_BYTES_LIMIT
 export const FLUSH_BYTES_LIMIT = 4 * MIB
 /** Bytes of unsent frames a replica's socket may hold before its sender reads from the files instead: two large flushes. */
 export const SENDER_QUEUE_BYTES_LIMIT = 2 * FLUSH_BYTES_LIMIT
-/** Bytes a sender reads from the files in one go when it catches up. */
-export const SENDER_READ_BYTES = 1 * MIB
+/** Bytes a sender reads from the files in one go when it catches up: a commit that comes meanwhile waits for it. */
+export const SENDER_READ_BYTES = 256 * KIB
+/** Bytes that a replica flushes at once when they come faster than it flushes: each flush of new blocks has its price. */
+export const REPLICA_FLUSH_BYTES_LIMIT = 2 * FLUSH_BYTES_LIMIT
+/** So many bytes in one turn of the event loop: there is more where they came from. Node reads at most 2 MiB in a turn. */
+export const REPLICA_TURN_BYTES = 1 * MIB
 /** Bytes a reader is sent in one go; twice as many may wait in its socket. Small, as there may be many readers. */
 export const READER_SLICE_BYTES = 256 * KIB
 /** Reader sessions of one node: bounds what their sockets hold, and the reading that commits have to share a thread with. */
@@ -93,6 +97,8 @@ export const SEGMENT_BYTES_MIN = 64 * KIB
 export const SEGMENT_BYTES_LIMIT = 1 * GIB
 /** Free bytes below which new sessions are refused, per channel and segment: the next segment must fit, twice. */
 export const LOW_WATER_SEGMENTS = 2
+/** Segments of one channel that may have holes at a time: the one being written and the next. Room for them is kept. */
+export const HOLE_SEGMENTS = 2
 
 /** Connections of the control port, and of each log port. */
 export const CONNECTION_COUNT_LIMIT = 4096
@@ -142,6 +148,7 @@ assert(
   'the window stops polite writers before the limit does',
 )
 assert(CLIENT_EARLY_FLUSH_BYTES < CLIENT_SLAB_BYTES, 'frames of one turn mostly share a slab')
+assert(REPLICA_TURN_BYTES < REPLICA_FLUSH_BYTES_LIMIT, 'a replica gathers the bytes of several turns')
 assert(READER_EPOCH_BYTES_LIMIT >= 8 * (FLUSH_BYTES_LIMIT + SESSION_BYTES_LIMIT), 'an epoch of several flushes is read')
 assert(READER_MEMORY_BYTES_MIN >= SESSION_BYTES_LIMIT, 'the largest session fits into what is read ahead')
 assert(EPOCH_RING >= EPOCH_BOUND && EPOCH_BOUND >= 2, 'R >= BOUND >= 2 (DESIGN 4)')

@@ -31,7 +31,7 @@ export function initDirectory(disk: Disk, directory: string, manifest: Manifest)
   for (let channel = 0; channel < manifest.channels; channel++) disk.makeDirectory(channelDirectory(directory, channel))
   disk.syncDirectory(joinPath(directory, 'channels'))
   for (let channel = 0; channel < manifest.channels; channel++) {
-    prepareSegment(disk, channelDirectory(directory, channel), 0, manifest.segmentBytes)
+    prepareSegment(disk, channelDirectory(directory, channel), { base: 0, bytes: manifest.segmentBytes })
   }
   writeManifest(disk, directory, manifest)
 }

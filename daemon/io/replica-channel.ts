@@ -2,8 +2,9 @@
  * One channel on a replica: the master's log connection around the replica log.
  *
  * Frames are appended as they come. A flush makes them durable, and only then the master hears DURABLE: at once where what
- * has come ends in a seal, else in the next turn of the event loop, with all that comes until then. At most one log
- * connection is open: a new session's replaces an old one's.
+ * has come ends in a seal, else in the next turn of the event loop, with all that comes until then; while turns bring
+ * megabytes, as in a catch-up, several share a flush. At most one log connection is open: a new session's replaces an old
+ * one's.
  *
  * Replicas that this one feeds (decision 0014) are behind that: they are sent what is durable, and their answers count for
  * status only. Before the log is cut for another history the control thread has closed their rows.
@@ -13,6 +14,7 @@ import type { Connection } from '../../protocol/connection.ts'
 import { encodeMessage, type Message } from '../../protocol/control-message.ts'
 import { TravertineError, toWireError } from '../../protocol/errors.ts'
 import { FrameReader } from '../../protocol/frame-reader.ts'
+import { REPLICA_FLUSH_BYTES_LIMIT, REPLICA_TURN_BYTES } from '../../protocol/limits.ts'
 import { encodeDurableReply, encodeErrorReply, ReplyType } from '../../protocol/log-reply.ts'
 import type { World } from '../../protocol/world.ts'
 import type { ChannelWriter } from '../../wal/channel-writer.ts'
@@ -75,6 +77,8 @@ export class ReplicaChannel {
   #history: TermHistory = []
   #link: Link | undefined
   #flushScheduled = false
+  /** Received since the last turn that was waited for. */
+  #turnBytes = 0
   #poisoned = false
   #sealTimer: Timer | undefined
   readonly #quietWatch: QuietWatch
@@ -171,6 +175,7 @@ export class ReplicaChannel {
 
   #receive(link: Link, chunk: Buffer): void {
     if (this.#link !== link || this.#poisoned) return
+    this.#turnBytes += chunk.length
     try {
       link.reader.push(chunk, (buffer, at, bytes) =>
         this.#log.accept(buffer, at, bytes, { channel: this.#options.channel, peer: link.peer }),
@@ -181,13 +186,17 @@ export class ReplicaChannel {
     }
     // behind a seal nothing more belongs to the master's flush; a part of a frame is followed by its rest
     if (this.#log.endsInSeal && link.reader.pendingBytes === 0) this.#flush()
-    else if (this.#log.wantsFlush) this.#flushSoon()
+    else if (this.#log.wantsFlush && !this.#flushScheduled) this.#flushSoon()
   }
 
+  /** After this turn; or, while turns bring a lot, after as many as make a large flush. */
   #flushSoon(): void {
-    if (this.#flushScheduled) return
     this.#flushScheduled = true
     this.#options.world.clock.nextTurn(() => {
+      const { receivedPosition, durablePosition } = this.#log
+      const isStreaming = this.#turnBytes >= REPLICA_TURN_BYTES
+      this.#turnBytes = 0
+      if (isStreaming && receivedPosition - durablePosition < REPLICA_FLUSH_BYTES_LIMIT) return this.#flushSoon()
       this.#flushScheduled = false
       this.#flush()
     })

@@ -32,7 +32,7 @@ const actor = new ChannelActor(start, {
     flushed: (ms) => stats.observe('fdatasync', ms),
   }),
   run: runAtOnce,
-  preparer: new DoorbellPreparer(start.doorbell, (base) => say({ type: 'prepare', base })),
+  preparer: new DoorbellPreparer(start.doorbell, (base, filling) => say({ type: 'prepare', base, filling })),
   say,
   wake: (channel) => wakePorts[channel]?.postMessage(0),
   onStopped: () => {

@@ -3,6 +3,7 @@
  * Arguments and results are plain data. Errors travel as wire errors, so that their codes survive.
  */
 import { asError, TravertineError, toWireError, type WireError } from '../../protocol/errors.ts'
+import { HOLE_SEGMENTS, LOW_WATER_SEGMENTS } from '../../protocol/limits.ts'
 import { type AdoptOptions, type AdoptResult, adoptHistory } from '../../wal/adopt-history.ts'
 import type { Disk } from '../../wal/disk.ts'
 import { type FoldOptions, foldProducers } from '../../wal/fold-producers.ts'
@@ -11,10 +12,10 @@ import { makeDurable, type StartOptions, type StartResult, startMastership } fro
 import type { ProducerTableState } from '../../wal/producer-table.ts'
 import { type ChannelScan, type RecoverOptions, recoverChannel } from '../../wal/recover.ts'
 import { type RecoveryPoint, writeRecoveryPoint } from '../../wal/recovery-point.ts'
-import { channelDirectory, prepareSegment } from '../../wal/segments.ts'
+import { channelDirectory, prepareSegment, type SegmentFilling } from '../../wal/segments.ts'
 import { type DiskMeter, MeasuredDisk } from '../metrics/measured-disk.ts'
 import { RecoveryProgress } from '../metrics/recovery-progress.ts'
-import { ringDoorbell } from './segment-preparer.ts'
+import { isHurried, ringDoorbell } from './segment-preparer.ts'
 
 export interface Jobs {
   recoverChannel: {
@@ -29,7 +30,15 @@ export interface Jobs {
   foldProducers: { args: Omit<FoldOptions, 'disk'>; result: ProducerTableState }
   adoptHistory: { args: Omit<AdoptOptions, 'disk'>; result: AdoptResult }
   prepareSegment: {
-    args: { directory: string; channel: number; base: number; bytes: number; doorbell: SharedArrayBuffer }
+    args: {
+      directory: string
+      channels: number
+      channel: number
+      base: number
+      bytes: number
+      filling: SegmentFilling
+      doorbell: SharedArrayBuffer
+    }
     result: undefined
   }
   writeRecoveryPoint: { args: { directory: string; point: RecoveryPoint }; result: undefined }
@@ -81,10 +90,14 @@ const workOn = (disk: Disk): Work => ({
   },
   foldProducers: (args) => foldProducers({ ...args, disk }),
   adoptHistory: (args) => adoptHistory({ ...args, disk }),
-  prepareSegment: ({ directory, channel, base, bytes, doorbell }) => {
+  prepareSegment: ({ directory, channels, channel, base, bytes, filling, doorbell }) => {
+    // what holes will take must not be taken from the room that is kept below the low-water mark
+    const roomBytes = (LOW_WATER_SEGMENTS + HOLE_SEGMENTS) * bytes * channels
+    const mayLeaveHole = (): boolean =>
+      (filling === 'hole' || isHurried(doorbell)) && disk.freeBytes(directory) >= roomBytes
     let failed = true
     try {
-      prepareSegment(disk, channelDirectory(directory, channel), base, bytes)
+      prepareSegment(disk, channelDirectory(directory, channel), { base, bytes, mayLeaveHole })
       failed = false
     } finally {
       ringDoorbell(doorbell, failed) // also when it threw: a channel thread may be waiting

@@ -11,6 +11,7 @@ import type { BoardHandle } from '../../wal/board.ts'
 import type { ProducerTableState } from '../../wal/producer-table.ts'
 import type { ConfigPlace, RecoveryPoint } from '../../wal/recovery-point.ts'
 import type { ReceivedConfig } from '../../wal/replica-log.ts'
+import type { SegmentFilling } from '../../wal/segments.ts'
 import type { TermHistory } from '../../wal/term-history.ts'
 import type { FoundSeal } from '../../wal/whole-epoch.ts'
 import type { TlsMaterial } from '../../world/tls-network.ts'
@@ -120,7 +121,7 @@ export type FromChannel =
   | { readonly type: 'configStored'; readonly number: number }
   | { readonly type: 'recounted'; readonly number: number }
   | { readonly type: 'recoveryPoint'; readonly point: RecoveryPoint }
-  | { readonly type: 'prepare'; readonly base: number }
+  | { readonly type: 'prepare'; readonly base: number; readonly filling: SegmentFilling }
   | { readonly type: 'drained' }
   /** The thread cannot go on: a poisoned channel, a port taken. */
   | { readonly type: 'failed'; readonly error: WireError }

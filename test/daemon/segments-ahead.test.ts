@@ -2,12 +2,26 @@
  * The writer and whoever prepares its segments: a file that can be seen is not finished before its name is durable and
  * the preparer has said so, and no segment is skipped because the one before it was still being finished.
  */
-import { mkdirSync } from 'node:fs'
+import { once } from 'node:events'
+import { mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
+import { Worker } from 'node:worker_threads'
 import t from 'tap'
-import { DoorbellPreparer, doorbellMemory, ringDoorbell } from '../../daemon/threads/segment-preparer.ts'
+import { jobsOn } from '../../daemon/threads/jobs.ts'
+import { DoorbellPreparer, doorbellMemory, isHurried, ringDoorbell } from '../../daemon/threads/segment-preparer.ts'
+import { HOLE_SEGMENTS, KIB, LOW_WATER_SEGMENTS, MIB } from '../../protocol/limits.ts'
 import { NodeDisk } from '../../wal/node-disk.ts'
-import { channelDirectory, listSegments, type Preparer, prepareSegment, Segments } from '../../wal/segments.ts'
+import {
+  channelDirectory,
+  listSegments,
+  type Preparer,
+  prepareSegment,
+  type SegmentFilling,
+  Segments,
+  segmentName,
+} from '../../wal/segments.ts'
+import { LazyPreparer } from '../sim/lazy-preparer.ts'
+import { SimDisk } from '../sim/sim-disk.ts'
 import { temporaryDirectory } from '../temp-directory.ts'
 import { Cluster, TEST_SEGMENT_BYTES } from './cluster.ts'
 import { put, until } from './raw-client.ts'
@@ -29,13 +43,24 @@ class SlowPreparer implements Preparer {
     if (this.isBusy) throw new Error(`asked for ${base} while ${this.asked.at(-1)} is under way`)
     this.asked.push(base)
     this.isBusy = true
-    prepareSegment(new NodeDisk(), this.#directory, base, BYTES)
+    prepareSegment(new NodeDisk(), this.#directory, { base, bytes: BYTES })
   }
 
   wait(base: number): void {
     this.waited.push(base)
     this.isBusy = false
   }
+}
+
+/** A writer at the end of its first segment; the next is asked for when it is needed, and then has a hole. */
+function channelWithHole(t: Parameters<typeof temporaryDirectory>[0]): { segments: Segments; directory: string } {
+  const bytes = 8 * MIB
+  const [directory, disk] = [temporaryDirectory(t), new NodeDisk()]
+  prepareSegment(disk, directory, { base: 0, bytes })
+  const preparer = new LazyPreparer(disk, directory, bytes)
+  const segments = new Segments({ disk, directory, segmentBytes: bytes, access: 'write', preparer, writtenEnd: bytes })
+  t.teardown(() => segments.close())
+  return { segments, directory }
 }
 
 const segmentAt = (index: number): number => index * BYTES
@@ -48,7 +73,7 @@ function channelOf(
   const directory = join(temporaryDirectory(t), 'channel')
   mkdirSync(directory)
   const disk = new NodeDisk()
-  prepareSegment(disk, directory, 0, BYTES)
+  prepareSegment(disk, directory, { base: 0, bytes: BYTES })
   const preparer = new SlowPreparer(directory)
   const segments = new Segments({ disk, directory, segmentBytes: BYTES, access: 'write', preparer, ahead, writtenEnd })
   t.teardown(() => segments.close())
@@ -134,6 +159,115 @@ t.test('a writer that goes on far behind the birth of its channel counts from th
   t.same(preparer.asked, [1, 2, 3].map(segmentAt), 'the first is empty, and the one to be written')
 })
 
+/** Of a segment that is made while `hurried` says no, then yes. */
+function usedBytes(directory: string, bytes: number, zerosBefore: number): number {
+  let pieces = 0
+  prepareSegment(new NodeDisk(), directory, { base: 0, bytes, mayLeaveHole: () => pieces++ >= zerosBefore })
+  return statSync(join(directory, segmentName(0))).blocks * 512
+}
+
+t.test('a segment with a hole has its full size, and takes room for what is in it only', async (t) => {
+  const bytes = 3 * MIB + 1_000
+  const directory = temporaryDirectory(t)
+  const used = (zerosBefore: number): number => {
+    const answer = usedBytes(directory, bytes, zerosBefore)
+    t.same(readdirSync(directory), [segmentName(0)])
+    t.ok(readFileSync(join(directory, segmentName(0))).equals(Buffer.alloc(bytes)), 'it reads as zeros')
+    return answer
+  }
+  t.ok(used(0) < MIB / 8, 'nothing but its last byte')
+  t.ok(used(2) >= 2 * MIB && used(2) < 2.5 * MIB, 'hurried in the middle')
+  t.ok(used(9) >= bytes, 'never hurried')
+})
+
+t.test('where room is short there are no holes: an append must find what it needs', async (t) => {
+  const [bytes, channels] = [64 * KIB, 3]
+  const roomBytes = (LOW_WATER_SEGMENTS + HOLE_SEGMENTS) * bytes * channels
+  for (const [free, used] of [
+    [roomBytes, 1],
+    [roomBytes - 1, bytes],
+    [bytes - 1, undefined],
+  ] as const) {
+    for (const filling of ['hole', 'zeros'] as const) {
+      const disk = new SimDisk({ sectorBytes: 4 * KIB, capacityBytes: free })
+      for (const path of ['/d', '/d/channels', channelDirectory('/d', 2)]) disk.makeDirectory(path)
+      const doorbell = doorbellMemory()
+      const args = { directory: '/d', channels, channel: 2, base: 0, bytes, filling, doorbell }
+      const answer = jobsOn(disk)('prepareSegment', args)
+      if (used === undefined) t.match(answer, { error: { code: 'DISK_FULL' } }, 'said before anything is appended')
+      else t.equal(free - disk.freeBytes('/'), filling === 'hole' ? used : bytes, `${filling}: ${free} bytes are free`)
+    }
+  }
+})
+
+t.test('a writer of large flushes gets holes, one segment ahead; a writer that waits does, too', async (t) => {
+  const bytes = 8 * MIB
+  const asked: [number, SegmentFilling][] = []
+  const [directory, disk] = [temporaryDirectory(t), new NodeDisk()]
+  const make = (base: number): void => prepareSegment(disk, directory, { base, bytes, mayLeaveHole: () => true })
+  const preparer: Preparer = {
+    isBusy: false,
+    ask: (base, filling) => {
+      asked.push([base / bytes, filling])
+      make(base)
+    },
+    wait: () => undefined,
+  }
+  make(0)
+  const segments = new Segments({ disk, directory, segmentBytes: bytes, access: 'write', preparer, ahead: 5 })
+  t.teardown(() => segments.close())
+  let at = 0
+  const flush = (size: number): void => {
+    segments.write(at, [Buffer.alloc(size, 1)], size)
+    segments.syncData()
+    segments.keepAhead()
+    at += size
+  }
+  for (let i = 0; i < 8; i++) flush(2 * MIB)
+  t.same(
+    asked,
+    [
+      [1, 'hole'],
+      [2, 'hole'],
+      [3, 'hole'],
+    ],
+    'one is ahead of the one that is being written, and not five',
+  )
+  for (let i = 0; i < 90; i++) flush(200_000)
+  t.same(asked.at(-1), [6, 'zeros'], 'the flushes are small again: two are ahead')
+  const sizes = readdirSync(directory).map((name) => statSync(join(directory, name)).size)
+  t.same(new Set(sizes), new Set([bytes]), 'no hole was filled beyond its segment')
+  segments.becomeQuiet()
+  flush(2 * MIB)
+  t.ok(
+    asked.slice(5).every(([, filling]) => filling === 'zeros'),
+    'time to fill',
+  )
+})
+
+t.test('small flushes that get to a hole fill it before them', async (t) => {
+  const { segments, directory } = channelWithHole(t)
+  const used = (): number => statSync(join(directory, segmentName(8 * MIB))).blocks * 512
+  let at = 8 * MIB
+  const flush = (size: number): void => {
+    segments.write(at, [Buffer.alloc(size, 1)], size)
+    segments.syncData()
+    at += size
+  }
+  flush(MIB)
+  t.ok(used() < 1.5 * MIB, 'a large one takes what it needs')
+  flush(1_000)
+  const filled = used()
+  t.ok(filled >= 2 * MIB && filled < 2.5 * MIB, 'a piece is filled')
+  for (let i = 0; i < 100; i++) flush(1_000)
+  t.equal(used(), filled, 'enough for many')
+  for (let i = 0; i < 50; i++) flush(300_000)
+  t.ok(used() >= 8 * MIB)
+  const file = readFileSync(join(directory, segmentName(8 * MIB)))
+  t.equal(file.length, 8 * MIB, 'never beyond the end')
+  t.equal(file.indexOf(0), -1, 'no byte of the log was overwritten')
+})
+
 t.test('nodes that have become quiet again prepare all that is wanted, a replica too', async (t) => {
   const segmentsAhead = 5
   const cluster = await Cluster.start(t, { replicas: 1, segmentsAhead })
@@ -151,24 +285,46 @@ t.test('nodes that have become quiet again prepare all that is wanted, a replica
   }
 })
 
+t.test('who waits hurries the pool', async (t) => {
+  const memory = doorbellMemory()
+  const preparer = new DoorbellPreparer(memory, () => undefined)
+  preparer.ask(100, 'zeros')
+  t.notOk(isHurried(memory), 'nobody waits yet')
+  const pool = `
+    import { workerData } from 'node:worker_threads'
+    import { isHurried, ringDoorbell } from '${new URL('../../daemon/threads/segment-preparer.js', import.meta.url)}'
+    while (!isHurried(workerData)) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1)
+    ringDoorbell(workerData, false)
+  `
+  const worker = new Worker(new URL(`data:text/javascript,${encodeURIComponent(pool)}`), { workerData: memory })
+  preparer.wait(100) // returns when it was rung
+  t.notOk(preparer.isBusy)
+  await once(worker, 'exit')
+})
+
 t.test('the doorbell knows one request at a time', async (t) => {
   const memory = doorbellMemory()
-  const requests: number[] = []
-  const preparer = new DoorbellPreparer(memory, (base) => requests.push(base))
+  const requests: [number, SegmentFilling][] = []
+  const preparer = new DoorbellPreparer(memory, (base, filling) => requests.push([base, filling]))
   t.notOk(preparer.isBusy)
-  preparer.ask(100)
+  preparer.ask(100, 'zeros')
   t.ok(preparer.isBusy)
-  t.throws(() => preparer.ask(200), 'an invariant of ours')
+  t.throws(() => preparer.ask(200, 'hole'), 'an invariant of ours')
   ringDoorbell(memory, false)
   t.notOk(preparer.isBusy)
   preparer.wait(100)
   t.notOk(preparer.takeFailure())
-  preparer.ask(200)
+  t.notOk(isHurried(memory))
+  preparer.ask(200, 'hole')
   ringDoorbell(memory, true)
   t.throws(() => preparer.wait(200), { code: 'DISK_FULL' })
-  preparer.ask(200)
+  preparer.ask(200, 'hole')
   ringDoorbell(memory, true)
   t.ok(preparer.takeFailure())
   t.notOk(preparer.takeFailure(), 'told once')
-  t.same(requests, [100, 200, 200])
+  t.same(requests, [
+    [100, 'zeros'],
+    [200, 'hole'],
+    [200, 'hole'],
+  ])
 })

@@ -152,7 +152,7 @@ t.test('a disk that is full', async (t) => {
     'inside the file there is room',
   )
   t.equal(
-    codeOf(() => file.write([Buffer.from('x')], 20)),
+    codeOf(() => file.write([Buffer.from('x')], 10)),
     'DISK_FULL',
   )
   disk.setCapacity(5)
@@ -174,6 +174,31 @@ t.test('a disk that is full', async (t) => {
   file.write([Buffer.from('x')], 10)
   disk.unlink('/f')
   t.equal(disk.freeBytes('/'), 11, 'removed files give their room back')
+})
+
+t.test('a hole reads as zeros, takes no room until it is written, and then may find none', async (t) => {
+  const disk = new SimDisk({ sectorBytes: 4, capacityBytes: 10 })
+  const file = disk.create('/f')
+  file.write([Buffer.from('aa')], 0)
+  file.write([Buffer.from('z')], 11)
+  t.equal(show(disk), 'aa.........z')
+  t.equal(disk.freeBytes('/'), 7)
+  file.write([Buffer.from('bbbb')], 4)
+  t.equal(disk.freeBytes('/'), 3)
+  file.write([Buffer.from('BBBB')], 4)
+  t.equal(disk.freeBytes('/'), 3, 'what was written before is no hole')
+  const late = disk.fork()
+  const write = (): void => file.write([Buffer.from('cccccccc')], 1)
+  t.throws(write, { code: 'DISK_FULL', where: { offset: 9 } })
+  t.equal(show(disk), 'acccccccc..z', 'five over what was there, and three that had room')
+  t.equal(disk.freeBytes('/'), 0)
+  t.same(outcomes(disk.crash('none')), ['-'])
+  late.open('/f', 'write').syncData()
+  late.syncDirectory('/')
+  t.equal(show(late.crash('none')), 'aa..BBBB...z')
+  t.equal(late.crash('none').freeBytes('/'), 3, 'a hole is still one after a crash')
+  late.create('/f')
+  t.equal(late.freeBytes('/'), 10)
 })
 
 t.test('sectors that rot', async (t) => {

@@ -9,7 +9,8 @@
  *   - the end of the process at any moment (`killProcess`): everything written stays, flushed or not
  *   - one failing operation (`fail`). After a failed flush the unflushed sectors look clean: a second flush succeeds and
  *     makes nothing durable, reads go on showing the new bytes until the power fails
- *   - a disk that is full (`setCapacity`): a write puts down what has room, then fails
+ *   - a disk that is full (`setCapacity`): a write puts down what has room, then fails. What lies between the end of a
+ *     file and a write beyond it is a hole: it reads as zeros, and takes room only when it is written
  *   - flushed sectors that rot: a flipped bit, zeros, an older content (`flipBit`, `zeroSector`, `loseSector`). One copy
  *     cannot survive that; it is entitled to notice it
  *
@@ -29,7 +30,7 @@ import { type NodeId, SimNames } from './sim-names.ts'
 export interface SimDiskOptions {
   /** 512 if not said. Small ones (16, 64) tear frames. */
   readonly sectorBytes?: number
-  /** Bytes that all files together may have; no limit if not said. */
+  /** Bytes that all files together may take; no limit if not said. */
   readonly capacityBytes?: number
 }
 
@@ -304,7 +305,7 @@ export class SimDisk implements Disk {
 
   #usedBytes(): number {
     let bytes = 0
-    for (const node of this.#names.paths().keys()) bytes += this.#files.get(node)?.size ?? 0
+    for (const node of this.#names.paths().keys()) bytes += this.#files.get(node)?.usedBytes ?? 0
     return bytes
   }
 

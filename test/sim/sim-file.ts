@@ -20,6 +20,11 @@ export interface Versions<T> {
   dirty: boolean
 }
 
+interface Range {
+  readonly from: number
+  readonly to: number
+}
+
 /** What a power loss leaves of one file: an option per uncertain thing. */
 export interface FileChoice {
   size(options: Versions<number>): number
@@ -32,6 +37,8 @@ export class SimFile {
   #cacheShared = false
   /** Bytes of the cache from here on are zero. */
   #size = 0
+  /** Ranges below the size that were never written: they read as zeros and take no room. Ascending. */
+  #holes: readonly Range[] = []
   #sizes: Versions<number> | undefined
   #sectors = new Map<number, Versions<Uint8Array>>()
   /** What the last flush has made certain. */
@@ -46,6 +53,11 @@ export class SimFile {
 
   get size(): number {
     return this.#size
+  }
+
+  /** What it takes of the disk: without its holes. */
+  get usedBytes(): number {
+    return this.#holes.reduce((bytes, hole) => bytes - (hole.to - hole.from), this.#size)
   }
 
   get uncertainSize(): Versions<number> | undefined {
@@ -76,9 +88,28 @@ export class SimFile {
     return true
   }
 
+  /** How many of `bytes` bytes from `offset` on can be written where there is room for so many new ones. */
+  bytesThatFit(offset: number, bytes: number, room: number): number {
+    let left = room
+    for (let at = offset; at < offset + bytes; ) {
+      const hole = this.#holes.find(({ to }) => at < to)
+      const isHole = hole !== undefined && hole.from <= at
+      const rangeEnd = at >= this.#size ? offset + bytes : isHole ? hole.to : (hole?.from ?? this.#size)
+      const end = Math.min(rangeEnd, offset + bytes)
+      if (isHole || at >= this.#size) {
+        if (end - at > left) return at + left - offset
+        left -= end - at
+      }
+      at = end
+    }
+    return bytes
+  }
+
   write(bytes: Uint8Array, offset: number, stamp: number): void {
     if (bytes.length === 0) return
     const end = offset + bytes.length
+    if (offset > this.#size) this.#holes = [...this.#holes, { from: this.#size, to: offset }]
+    this.#fillHoles(offset, end)
     this.#ownCache(end)
     this.#change(offset, end, stamp, () => this.#cache.set(bytes, offset))
     if (end > this.#size) this.#setSize(end, stamp)
@@ -90,6 +121,7 @@ export class SimFile {
     this.#ownCache(this.#size)
     this.#change(0, this.#size, stamp, () => this.#cache.fill(0))
     this.#setSize(0, stamp)
+    this.#holes = []
   }
 
   syncData(failed: boolean): void {
@@ -164,10 +196,22 @@ export class SimFile {
     twin.#cacheShared = true
     this.#cacheShared = true
     twin.#size = size
+    twin.#holes = this.#holes
+    twin.#fillHoles(size, Number.POSITIVE_INFINITY) // beyond the end a file has none
     twin.#replaced = this.#replaced
     twin.#replacedShared = true
     this.#replacedShared = true
     return twin
+  }
+
+  #fillHoles(from: number, to: number): void {
+    if (this.#holes.length === 0) return
+    this.#holes = this.#holes
+      .flatMap((hole) => [
+        { from: hole.from, to: Math.min(hole.to, from) },
+        { from: Math.max(hole.from, to), to: hole.to },
+      ])
+      .filter((hole) => hole.from < hole.to)
   }
 
   /** Remembers what the sectors of a range may be on the disk, around a change of the cache. */

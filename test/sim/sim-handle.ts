@@ -56,7 +56,7 @@ export interface HandleHost {
   flushed(file: SimFile): void
   /** Counts a change. */
   stamp(): number
-  /** Bytes by which files may still grow. */
+  /** Bytes that files may still take. */
   room(): number
 }
 
@@ -92,9 +92,9 @@ export class SimHandle implements DiskFile {
     if (bytes.length === 0) return
     const fault = this.#host.begin({ kind: 'write', path: this.path, offset, bytes: bytes.length })
     if (this.#access === 'read') throw simError('write', 'EBADF', this.path, offset)
-    // A write inside the file needs no room: that is what prepared segments are for.
-    const room = Math.max(0, this.#file.size + Math.max(0, this.#host.room()) - offset)
-    const taken = Math.min(bytes.length, room, fault === undefined ? bytes.length : (fault.takenBytes ?? 0))
+    // A write over what was written before needs no room: that is what prepared segments are for.
+    const fits = this.#file.bytesThatFit(offset, bytes.length, Math.max(0, this.#host.room()))
+    const taken = Math.min(fits, fault === undefined ? bytes.length : (fault.takenBytes ?? 0))
     this.#file.write(bytes.subarray(0, taken), offset, this.#host.stamp())
     if (fault !== undefined) throw simError('write', fault.errno ?? 'EIO', this.path, offset + taken)
     if (taken < bytes.length) throw simError('write', 'ENOSPC', this.path, offset + taken)

@@ -24,6 +24,7 @@ import { type ProducerLimits, plainTable } from '../../wal/producer-table.ts'
 import { type ChannelScan, recoverChannel } from '../../wal/recover.ts'
 import { writeRecoveryPoint } from '../../wal/recovery-point.ts'
 import { channelDirectory, Segments } from '../../wal/segments.ts'
+import { LazyPreparer } from './lazy-preparer.ts'
 
 export const DIRECTORY = '/data'
 export const CLUSTER = clusterId('0aaaaaaa-0000-4000-8000-000000000001')
@@ -156,9 +157,9 @@ export class SimMaster {
 
   #openLog(channel: number, board: Board): ChannelLog {
     const directory = channelDirectory(DIRECTORY, channel)
-    const segments = new Segments({ disk: this.disk, directory, segmentBytes: SEGMENT_BYTES, access: 'write' })
     const { mastership, manifest } = this.start
     const position = mastership.starts[channel]!
+    const segments = writableSegments(this.disk, directory, position)
     const limits = this.#limits === undefined ? {} : { limits: this.#limits }
     const fold = { disk: this.disk, directory: DIRECTORY, channel, clusterId: CLUSTER, history: manifest.history }
     const writer = new ChannelWriter({
@@ -181,6 +182,11 @@ export class SimMaster {
       wallClockMs: () => 0,
     })
   }
+}
+
+export function writableSegments(disk: Disk, directory: string, writtenEnd: number): Segments {
+  const preparer = new LazyPreparer(disk, directory, SEGMENT_BYTES)
+  return new Segments({ disk, directory, segmentBytes: SEGMENT_BYTES, access: 'write', preparer, writtenEnd })
 }
 
 export function scanAll(disk: Disk, manifest: Manifest) {

@@ -15,9 +15,9 @@ import { makeDurable, wholeOfScans } from '../../wal/mastership.ts'
 import { type ProducerLimits, type ProducerTable, plainTable } from '../../wal/producer-table.ts'
 import { writeRecoveryPoint } from '../../wal/recovery-point.ts'
 import { ReplicaLog } from '../../wal/replica-log.ts'
-import { channelDirectory, Segments } from '../../wal/segments.ts'
+import { channelDirectory } from '../../wal/segments.ts'
 import type { TermHistory } from '../../wal/term-history.ts'
-import { CLUSTER, DIRECTORY, SEGMENT_BYTES, scanAll } from './sim-master.ts'
+import { CLUSTER, DIRECTORY, SEGMENT_BYTES, scanAll, writableSegments } from './sim-master.ts'
 
 const REPLICA = nodeId('0ccccccc-0000-4000-8000-000000000001')
 
@@ -108,7 +108,7 @@ export class SimReplica {
 
   #openLog(channel: number, position: number): ReplicaLog {
     const directory = channelDirectory(DIRECTORY, channel)
-    const segments = new Segments({ disk: this.#disk, directory, segmentBytes: SEGMENT_BYTES, access: 'write' })
+    const segments = writableSegments(this.#disk, directory, position)
     const writer = new ChannelWriter({
       channel,
       segments,

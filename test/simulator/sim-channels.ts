@@ -28,7 +28,11 @@ export interface ChannelsHost {
 class BlockingPreparer extends DoorbellPreparer {
   readonly #makeNow: (base: number) => void
 
-  constructor(memory: SharedArrayBuffer, request: (base: number) => void, makeNow: (base: number) => void) {
+  constructor(
+    memory: SharedArrayBuffer,
+    request: ConstructorParameters<typeof DoorbellPreparer>[1],
+    makeNow: (base: number) => void,
+  ) {
     super(memory, request)
     this.#makeNow = makeNow
   }
@@ -123,7 +127,7 @@ export class SimChannels implements Channels {
       run: actor.run,
       preparer: new BlockingPreparer(
         start.doorbell,
-        (base) => say({ type: 'prepare', base }),
+        (base, filling) => say({ type: 'prepare', base, filling }),
         (base) => segmentJobs.makeNow(start, base),
       ),
       say,

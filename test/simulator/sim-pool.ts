@@ -24,8 +24,8 @@ export class SegmentJobs {
   }
 
   /** For the channel thread that waits for it. */
-  makeNow({ directory, channel, segmentBytes: bytes, doorbell }: ChannelStart, base: number): void {
-    const args = { directory, channel, base, bytes, doorbell }
+  makeNow({ directory, channels, channel, segmentBytes: bytes, doorbell }: ChannelStart, base: number): void {
+    const args = { directory, channels, channel, base, bytes, filling: 'hole', doorbell } as const
     this.#made.set(keyOf(args), this.#runJob('prepareSegment', args))
   }
 

@@ -163,7 +163,10 @@ export function writeBytes(directory: string, channel: number, position: number,
     const at = position + done
     const file = segmentFile(directory, channel, at)
     if (!existsSync(file))
-      prepareSegment(new NodeDisk(), channelDirectory(directory, channel), at - (at % SEGMENT_BYTES), SEGMENT_BYTES)
+      prepareSegment(new NodeDisk(), channelDirectory(directory, channel), {
+        base: at - (at % SEGMENT_BYTES),
+        bytes: SEGMENT_BYTES,
+      })
     const room = SEGMENT_BYTES - (at % SEGMENT_BYTES)
     const part = bytes.subarray(done, done + room)
     const fd = openSync(file, 'r+')

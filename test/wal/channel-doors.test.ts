@@ -152,21 +152,35 @@ t.test(
     const last = readFrames(disk, 0).at(-1)!
     let next = last.header.position + FRAME_HEADER_BYTES + last.body.length
     const unflushed = new Set<string>()
+    let filled = 0
+    const zeros: { path: string; offset: number; bytes: number }[] = []
     disk.onStep = ({ kind, path, offset, bytes }) => {
       if (!path.endsWith('.wal')) return
       if (kind === 'syncData') unflushed.delete(path)
       if (kind !== 'write') return
       const base = Number.parseInt(path.slice(-20, -4), 16)
+      unflushed.add(path)
+      if (next === master.writers[0]!.appendedPosition) {
+        zeros.push({ path, offset: offset!, bytes: bytes! })
+        t.equal(base + offset!, next, 'all is written: what follows fills a hole behind it')
+        return
+      }
       t.equal(base + offset!, next, 'where the last write ended')
       next += bytes!
-      unflushed.add(path)
     }
     for (let id = 1; id <= 8; id++) {
       master.write(0, id, 30_000)
       master.flush(0)
       t.equal(unflushed.size, 0, 'every file that was written')
       t.equal(master.answered.size, id)
+      for (const { path, offset, bytes } of zeros.splice(0)) {
+        const read = Buffer.alloc(bytes, 1)
+        disk.peek(path)!.read(read, offset)
+        t.ok(read.equals(Buffer.alloc(bytes)), 'with zeros')
+        filled++
+      }
     }
+    t.ok(filled > 0, 'there was a hole')
     disk.onStep = undefined
     const directory = channelDirectory(DIRECTORY, 0)
     const bases = listSegments(disk, directory)

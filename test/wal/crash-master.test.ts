@@ -3,12 +3,13 @@
  * (STYLE A.38). Every claim about STORED is shown here, on a disk that forgets what was not flushed.
  */
 import t from 'tap'
-import { joinPath } from '../../wal/disk.ts'
+import { joinPath, readWholeFile } from '../../wal/disk.ts'
 import { readManifest } from '../../wal/manifest.ts'
+import { listSegments, prepareSegment, segmentName } from '../../wal/segments.ts'
 import { exploreCrashes } from '../sim/crash-explorer.ts'
 import { Life, type LifeHistory, NO_HISTORY, parseActs, restartAndCheck } from '../sim/lives.ts'
 import { SimDisk } from '../sim/sim-disk.ts'
-import { DIRECTORY, initMaster } from '../sim/sim-master.ts'
+import { DIRECTORY, initMaster, SEGMENT_BYTES } from '../sim/sim-master.ts'
 
 interface Scenario {
   readonly name: string
@@ -87,6 +88,31 @@ for (const scenario of SCENARIOS) {
     t.ok(looked.points > 70, 'the exploration has looked at something')
   })
 }
+
+t.test('segments made ahead, with holes and without: one that has its name has its size', async (t) => {
+  const made = [0, 1, 2, 3]
+  const looked = exploreCrashes({
+    disk: new SimDisk({ sectorBytes: 16_384 }),
+    run: (disk) => {
+      for (const index of made)
+        prepareSegment(disk, '/', {
+          base: index * SEGMENT_BYTES,
+          bytes: SEGMENT_BYTES,
+          mayLeaveHole: () => index !== 2,
+        })
+    },
+    check: ({ disk }) => {
+      for (const [index, base] of listSegments(disk, '/').entries()) {
+        if (base !== index * SEGMENT_BYTES) throw new Error(`segment ${index} begins at ${base}`)
+        const bytes = readWholeFile(disk, `/${segmentName(base)}`)
+        if (!bytes.equals(Buffer.alloc(SEGMENT_BYTES))) throw new Error(`segment ${index} has ${bytes.length} bytes`)
+      }
+    },
+    selection: { perKind: 16, exhaustiveLimit: 256 },
+  })
+  t.comment(`${looked.points} crashes`)
+  t.ok(looked.points > 4 * made.length, 'the exploration has looked at something')
+})
 
 t.test('an initialised directory survives a crash right after init', async (t) => {
   const disk = new SimDisk({ sectorBytes: 512 })

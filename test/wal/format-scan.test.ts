@@ -272,14 +272,14 @@ t.test('WAL-52: zeros, flush, name, flush of the directory: in this order, and a
   const directory = channelDirectory(DIRECTORY, 0)
   const steps: string[] = []
   disk.onStep = ({ kind, path }) => steps.push(`${kind} ${path.slice(directory.length + 1)}`)
-  prepareSegment(disk, directory, SEGMENT_BYTES_MIN, 3_000_000)
+  prepareSegment(disk, directory, { base: SEGMENT_BYTES_MIN, bytes: 3_000_000 })
   disk.onStep = undefined
   const side = '0000000000010000.wal.new'
   // written piece by piece: a flush may follow each of them
   const acts = steps.filter((step, i, all) => !/^(write|close)/.test(step) && all[i - 2] !== step)
   t.same(acts, [`create ${side}`, `syncData ${side}`, `rename ${side}`, 'syncDirectory '])
   t.ok(steps.lastIndexOf(`write ${side}`) < steps.lastIndexOf(`syncData ${side}`))
-  prepareSegment(disk, directory, SEGMENT_BYTES_MIN, 8192)
+  prepareSegment(disk, directory, { base: SEGMENT_BYTES_MIN, bytes: 8192 })
   t.match(disk.crash('none').list(directory), ['0000000000000000.wal', '0000000000010000.wal'])
   const file = disk.open(`${directory}/0000000000010000.wal`, 'read')
   const bytes = Buffer.alloc(10_000, 1)

@@ -113,7 +113,7 @@ export function layOut(
   const directory = channelDirectory(DIRECTORY, 0)
   for (const name of disk.list(directory)) disk.unlink(`${directory}/${name}`)
   for (let i = 0; i < segments; i++) {
-    prepareSegment(disk, directory, i * segmentBytes, segmentBytes)
+    prepareSegment(disk, directory, { base: i * segmentBytes, bytes: segmentBytes })
     overwrite(disk, 0, 0, bytes.subarray(i * segmentBytes, (i + 1) * segmentBytes), i * segmentBytes)
   }
 }

@@ -1,0 +1,200 @@
+/**
+ * `npm run bench:catch-up`: how fast a replica that was away catches up while writes go on, held against the disk's own
+ * speed in the same run, and what the writers notice.
+ *
+ * One run: the disk alone; a master loaded while its replica is stopped; writers alone; writers and the catch-up; writers
+ * alone again, since machines drift. All of it on one machine: the two nodes and the writers share its cores, and one
+ * disk unless --replica-dir names another.
+ */
+import type { ChildProcess } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Command } from 'commander'
+import { asError } from '../protocol/errors.ts'
+import { GIB, MIB, SEGMENT_BYTES_DEFAULT } from '../protocol/limits.ts'
+import type { WriterFigures, WriterOrder } from './catch-up-writer.ts'
+import { endChild, killChildren, nextMessage, startChild } from './child-process.ts'
+import { type DiskSpeed, measureDisk } from './disk-speed.ts'
+import { makeScratch, type Scratch } from './scratch.ts'
+import type { NodeOrder, ReplicaProgress } from './travertine-node.ts'
+
+const NODE = new URL('./travertine-node.js', import.meta.url)
+const WRITER = new URL('./catch-up-writer.js', import.meta.url)
+/** The longest part is the load, on a disk that takes 20 MB/s. */
+const PART_MS_MAX = 300_000
+const POLL_MS = 20
+/** Fewer epochs behind than this is level: what is on its way while writes go on. */
+const LEVEL_EPOCHS = 16
+/** Room that the disk measurement takes at most. */
+const DISK_BYTES = GIB
+
+interface CommandOptions {
+  readonly gib: number
+  readonly writers: number
+  readonly seconds: number
+  readonly dir?: string
+  readonly replicaDir?: string
+  readonly profile?: string
+}
+
+interface Report {
+  readonly disk: DiskSpeed
+  readonly caughtUp: { readonly bytes: number; readonly seconds: number }
+  readonly before: WriterFigures
+  readonly during: WriterFigures
+  readonly after: WriterFigures
+}
+
+await main()
+
+async function main(): Promise<void> {
+  const options = new Command('npm run bench:catch-up --')
+    .description('measures how fast a replica that was stopped catches up while writes go on')
+    .option('--gib <n>', 'GiB by which it is behind', positive, 5)
+    .option(
+      '--writers <n>',
+      'sessions in flight while it catches up, each one small put that waits for STORED',
+      positive,
+      1,
+    )
+    .option('--seconds <s>', 'how long the writers are measured alone, before and after', positive, 5)
+    .option('--dir <path>', 'where to write, on a real disk; default: the temporary directory of the system')
+    .option('--replica-dir <path>', "the replica's place, if it is another one")
+    .option('--profile <dir>', 'leave a CPU profile of each thread there')
+    .parse()
+    .opts<CommandOptions>()
+  const scratches: Scratch[] = []
+  const end = (code: number): void => {
+    process.exitCode = code
+    killChildren()
+    for (const scratch of scratches) scratch.remove()
+  }
+  process.once('SIGINT', () => {
+    end(130)
+    process.exit()
+  })
+  try {
+    const bytes = options.gib * GIB + DISK_BYTES
+    scratches.push(makeScratch(options.dir, options.replicaDir === undefined ? 2 * bytes : bytes))
+    if (options.replicaDir !== undefined) scratches.push(makeScratch(options.replicaDir, bytes))
+    const report = await measure(options, scratches[0]!.path, scratches.at(-1)!.path) // the first is made above
+    process.stdout.write(`${render(report)}\n`)
+    end(0)
+  } catch (error) {
+    process.stderr.write(`${asError(error).message}\n`)
+    end(1)
+  }
+}
+
+async function measure(options: CommandOptions, place: string, replicaPlace: string): Promise<Report> {
+  const { gib, writers, seconds, profile } = options
+  const disk = measureDisk(replicaPlace, Math.min(DISK_BYTES, gib * GIB))
+  const shared = {
+    clusterId: randomUUID(),
+    channels: 1,
+    segmentBytes: SEGMENT_BYTES_DEFAULT,
+    segmentsAhead: 2,
+    isWatched: false,
+  }
+  const replicaOrder: NodeOrder = { ...shared, directory: join(replicaPlace, 'replica'), role: 'replica', replicas: [] }
+  const first = await startNode('replica', replicaOrder)
+  const replicas = [`127.0.0.1:${first.port}`]
+  const masterOrder: NodeOrder = { ...shared, directory: join(place, 'master'), role: 'master', replicas }
+  const master = await startNode('master', masterOrder, profile)
+  await untilProgress(master.child, ({ isStreaming }) => isStreaming)
+  await endChild(first.child)
+
+  say(`loading ${gib} GiB`)
+  const order: WriterOrder = { address: `127.0.0.1:${master.port}`, loadBytes: gib * GIB, writers }
+  const writer = startChild(WRITER, [JSON.stringify(order)], undefined)
+  await nextMessage(writer, 'the writer', PART_MS_MAX)
+  say('writers alone')
+  await sleep(2_000) // the disk has what the load has left it to do, and the code is compiled
+  const before = await stretch(writer, seconds)
+  const { lagBytes = 0 } = await progressOf(master.child)
+
+  say('the replica is back')
+  await startNode('replica', { ...replicaOrder, port: first.port, isBack: true }, profile)
+  await untilProgress(master.child, ({ isStreaming }) => isStreaming)
+  await figuresOf(writer)
+  const beginMs = performance.now()
+  await untilProgress(master.child, ({ lagEpochs = Number.POSITIVE_INFINITY }) => lagEpochs < LEVEL_EPOCHS)
+  const caughtUp = { bytes: lagBytes, seconds: (performance.now() - beginMs) / 1000 }
+  const during = await figuresOf(writer)
+  say('writers alone again')
+  await sleep(1_000)
+  const after = await stretch(writer, seconds)
+  return { disk, caughtUp, before, during, after }
+}
+
+async function startNode(
+  name: string,
+  order: NodeOrder,
+  profile?: string,
+): Promise<{ child: ChildProcess; port: number }> {
+  const child = startChild(NODE, [JSON.stringify(order)], profile)
+  const { port } = await nextMessage(child, `the ${name}`, PART_MS_MAX)
+  return { child, port: port as number } // as travertine-node.ts sends it
+}
+
+async function stretch(writer: ChildProcess, seconds: number): Promise<WriterFigures> {
+  await figuresOf(writer)
+  await sleep(seconds * 1000)
+  return figuresOf(writer)
+}
+
+/** Since they were asked for last. */
+async function figuresOf(writer: ChildProcess): Promise<WriterFigures> {
+  writer.send('figures')
+  return (await nextMessage(writer, 'the writer', PART_MS_MAX)) as unknown as WriterFigures // as catch-up-writer.ts sends them
+}
+
+async function progressOf(master: ChildProcess): Promise<ReplicaProgress> {
+  master.send('progress')
+  return (await nextMessage(master, 'the master', PART_MS_MAX)) as unknown as ReplicaProgress // as travertine-node.ts sends it
+}
+
+async function untilProgress(master: ChildProcess, reached: (progress: ReplicaProgress) => boolean): Promise<void> {
+  const endMs = performance.now() + PART_MS_MAX
+  while (!reached(await progressOf(master))) {
+    if (performance.now() > endMs)
+      throw new Error(`Cannot go on: the replica is not there after ${PART_MS_MAX / 1000} s`)
+    await sleep(POLL_MS)
+  }
+}
+
+function render({ disk, caughtUp, before, during, after }: Report): string {
+  const speed = caughtUp.bytes / caughtUp.seconds
+  const share = (of: number): string => (speed / of).toFixed(2)
+  const [idleP50, idleRate] = [(before.p50Ms + after.p50Ms) / 2, (rateOf(before) + rateOf(after)) / 2]
+  const row = (name: string, { p50Ms, p99Ms, ...rest }: WriterFigures): string =>
+    `writers ${name.padEnd(8)} ${rateOf(rest).toFixed(0).padStart(7)} commits/s   STORED p50 ${p50Ms.toFixed(3)} ms   p99 ${p99Ms.toFixed(3)} ms`
+  return [
+    `disk, new file      ${megabytes(disk.newBytesPerSecond)}`,
+    `disk, written again ${megabytes(disk.overBytesPerSecond)}`,
+    `catch-up            ${megabytes(speed)} (${(caughtUp.bytes / MIB).toFixed(0)} MiB in ${caughtUp.seconds.toFixed(1)} s): ${share(disk.newBytesPerSecond)} of a new file, ${share(disk.overBytesPerSecond)} of one written again; wanted at least 0.5`,
+    row('before', before),
+    row('during', during),
+    row('after', after),
+    `during / alone      p50 ${(during.p50Ms / idleP50).toFixed(2)}, rate ${(rateOf(during) / idleRate).toFixed(2)}`,
+  ].join('\n')
+}
+
+function rateOf({ commits, seconds }: Pick<WriterFigures, 'commits' | 'seconds'>): number {
+  return commits / seconds
+}
+
+function megabytes(bytesPerSecond: number): string {
+  return `${(bytesPerSecond / 1e6).toFixed(0)} MB/s`
+}
+
+function say(text: string): void {
+  process.stderr.write(`${text}\n`)
+}
+
+function positive(text: string): number {
+  const value = Number(text)
+  if (Number.isFinite(value) && value > 0) return value
+  throw new Error(`expected a number above 0, found "${text}"`)
+}
