@@ -79,6 +79,7 @@ export class ReplicaChannel {
   #flushScheduled = false
   /** Received since the last turn that was waited for. */
   #turnBytes = 0
+  #diskLow = false
   #poisoned = false
   #sealTimer: Timer | undefined
   readonly #quietWatch: QuietWatch
@@ -132,6 +133,12 @@ export class ReplicaChannel {
     this.#history = history
   }
 
+  /** While the disk is low nothing more is taken: an append that finds no room would end the node. */
+  setDiskLow(low: boolean): void {
+    this.#diskLow = low
+    if (low) this.#endLink(diskLow())
+  }
+
   /** Once a second. */
   heartbeat(): void {
     this.#meter.publish(this.#link === undefined ? 0 : 1, this.#readers.count)
@@ -156,6 +163,10 @@ export class ReplicaChannel {
     if (term === undefined)
       throw new TravertineError('SECRET_INVALID', 'Cannot open a log connection: no session was begun')
     const release = this.registry.admit(open, { kind: 'replication', channel }, () => this.#endLink())
+    if (this.#diskLow) {
+      release()
+      throw diskLow()
+    }
     this.#endLink()
     const { peer } = connection
     const link: Link = { connection, reader: new FrameReader(headerSeed, { channel, peer }), peer }
@@ -260,3 +271,9 @@ const rowKeeper = (meter: RowMeter): RowKeeper => ({
     then()
   },
 })
+
+function diskLow(): TravertineError {
+  return new TravertineError('DISK_LOW', 'Cannot take more of the log: the disk is below its low-water mark', {
+    hint: "free space on the replica's disk; it goes on by itself",
+  })
+}

@@ -114,8 +114,9 @@ export class ChannelActor {
       case 'prepared':
         if (this.#doors.preparer.takeFailure()) return this.#segments?.forgetRequest()
         return this.#segments?.keepAhead()
-      case 'diskLow': // a replica takes what its master has accepted while there is room
+      case 'diskLow':
         this.#master?.setDiskLow(message.low)
+        this.#replica?.setDiskLow(message.low)
         return message.low ? undefined : this.#segments?.keepAhead()
       case 'drain':
         return this.#drain()
