@@ -3,7 +3,7 @@
  * speed in the same run, and what the writers notice.
  *
  * One run: the disk alone; a master loaded while its replica is stopped; writers alone; writers and the catch-up; writers
- * alone again, since machines drift. All of it on one machine: the two nodes and the writers share its cores, and one
+ * alone again, and the disk, since machines drift. All of it on one machine: the two nodes and the writers share its cores, and one
  * disk unless --replica-dir names another.
  */
 import type { ChildProcess } from 'node:child_process'
@@ -16,6 +16,7 @@ import { GIB, MIB, SEGMENT_BYTES_DEFAULT } from '../protocol/limits.ts'
 import type { WriterFigures, WriterOrder } from './catch-up-writer.ts'
 import { endChild, killChildren, nextMessage, startChild } from './child-process.ts'
 import { type DiskSpeed, measureDisk } from './disk-speed.ts'
+import { cpuSeconds } from './process-usage.ts'
 import { makeScratch, type Scratch } from './scratch.ts'
 import type { NodeOrder, ReplicaProgress } from './travertine-node.ts'
 
@@ -38,9 +39,17 @@ interface CommandOptions {
   readonly profile?: string
 }
 
+interface CaughtUp {
+  readonly bytes: number
+  readonly seconds: number
+  /** Of each process, meanwhile; null where there is no /proc. */
+  readonly cpuSeconds: { readonly master: number | null; readonly replica: number | null }
+}
+
 interface Report {
-  readonly disk: DiskSpeed
-  readonly caughtUp: { readonly bytes: number; readonly seconds: number }
+  /** Before and after all else. */
+  readonly disks: readonly DiskSpeed[]
+  readonly caughtUp: CaughtUp
   readonly before: WriterFigures
   readonly during: WriterFigures
   readonly after: WriterFigures
@@ -88,8 +97,9 @@ async function main(): Promise<void> {
 }
 
 async function measure(options: CommandOptions, place: string, replicaPlace: string): Promise<Report> {
-  const { gib, writers, seconds, profile } = options
-  const disk = measureDisk(replicaPlace, Math.min(DISK_BYTES, gib * GIB))
+  const { gib, writers, profile } = options
+  const diskBytes = Math.min(DISK_BYTES, gib * GIB)
+  const diskBefore = measureDisk(replicaPlace, diskBytes)
   const shared = {
     clusterId: randomUUID(),
     channels: 1,
@@ -111,21 +121,25 @@ async function measure(options: CommandOptions, place: string, replicaPlace: str
   await nextMessage(writer, 'the writer', PART_MS_MAX)
   say('writers alone')
   await sleep(2_000) // the disk has what the load has left it to do, and the code is compiled
-  const before = await stretch(writer, seconds)
+  const before = await stretch(writer, options.seconds)
   const { lagBytes = 0 } = await progressOf(master.child)
 
   say('the replica is back')
-  await startNode('replica', { ...replicaOrder, port: first.port, isBack: true }, profile)
+  const replica = await startNode('replica', { ...replicaOrder, port: first.port, isBack: true }, profile)
   await untilProgress(master.child, ({ isStreaming }) => isStreaming)
   await figuresOf(writer)
+  const used = { master: cpuMeter(master.child), replica: cpuMeter(replica.child) }
   const beginMs = performance.now()
   await untilProgress(master.child, ({ lagEpochs = Number.POSITIVE_INFINITY }) => lagEpochs < LEVEL_EPOCHS)
-  const caughtUp = { bytes: lagBytes, seconds: (performance.now() - beginMs) / 1000 }
+  const seconds = (performance.now() - beginMs) / 1000
+  const caughtUp = { bytes: lagBytes, seconds, cpuSeconds: { master: used.master(), replica: used.replica() } }
   const during = await figuresOf(writer)
   say('writers alone again')
   await sleep(1_000)
-  const after = await stretch(writer, seconds)
-  return { disk, caughtUp, before, during, after }
+  const after = await stretch(writer, options.seconds)
+  for (const child of [writer, master.child, replica.child]) await endChild(child)
+  const disks = [diskBefore, measureDisk(replicaPlace, diskBytes)]
+  return { disks, caughtUp, before, during, after }
 }
 
 async function startNode(
@@ -164,16 +178,20 @@ async function untilProgress(master: ChildProcess, reached: (progress: ReplicaPr
   }
 }
 
-function render({ disk, caughtUp, before, during, after }: Report): string {
+function render({ disks, caughtUp, before, during, after }: Report): string {
   const speed = caughtUp.bytes / caughtUp.seconds
-  const share = (of: number): string => (speed / of).toFixed(2)
+  const shares = (of: (disk: DiskSpeed) => number): string =>
+    disks.map((disk) => (speed / of(disk)).toFixed(2)).join(' to ')
   const [idleP50, idleRate] = [(before.p50Ms + after.p50Ms) / 2, (rateOf(before) + rateOf(after)) / 2]
   const row = (name: string, { p50Ms, p99Ms, ...rest }: WriterFigures): string =>
     `writers ${name.padEnd(8)} ${rateOf(rest).toFixed(0).padStart(7)} commits/s   STORED p50 ${p50Ms.toFixed(3)} ms   p99 ${p99Ms.toFixed(3)} ms`
   return [
-    `disk, new file      ${megabytes(disk.newBytesPerSecond)}`,
-    `disk, written again ${megabytes(disk.overBytesPerSecond)}`,
-    `catch-up            ${megabytes(speed)} (${(caughtUp.bytes / MIB).toFixed(0)} MiB in ${caughtUp.seconds.toFixed(1)} s): ${share(disk.newBytesPerSecond)} of a new file, ${share(disk.overBytesPerSecond)} of one written again; wanted at least 0.5`,
+    ...disks.map(
+      ({ newBytesPerSecond, overBytesPerSecond }, index) =>
+        `disk ${index === 0 ? 'before  ' : 'after   '} new file ${megabytes(newBytesPerSecond)}, written again ${megabytes(overBytesPerSecond)}`,
+    ),
+    `catch-up            ${megabytes(speed)} (${(caughtUp.bytes / MIB).toFixed(0)} MiB in ${caughtUp.seconds.toFixed(1)} s): ${shares(({ newBytesPerSecond }) => newBytesPerSecond)} of a new file, ${shares(({ overBytesPerSecond }) => overBytesPerSecond)} of one written again; wanted at least 0.5`,
+    `CPU                 master ${perGib(caughtUp.cpuSeconds.master, caughtUp)}, replica ${perGib(caughtUp.cpuSeconds.replica, caughtUp)} per GiB, the commits of the writers included`,
     row('before', before),
     row('during', during),
     row('after', after),
@@ -187,6 +205,19 @@ function rateOf({ commits, seconds }: Pick<WriterFigures, 'commits' | 'seconds'>
 
 function megabytes(bytesPerSecond: number): string {
   return `${(bytesPerSecond / 1e6).toFixed(0)} MB/s`
+}
+
+function perGib(seconds: number | null, { bytes }: CaughtUp): string {
+  return seconds === null ? 'unknown' : `${((seconds * GIB) / bytes).toFixed(2)} s`
+}
+
+/** @returns what tells the seconds of CPU since now */
+function cpuMeter({ pid = 0 }: ChildProcess): () => number | null {
+  const before = cpuSeconds([pid])
+  return () => {
+    const now = cpuSeconds([pid])
+    return now === null || before === null ? null : now - before
+  }
 }
 
 function say(text: string): void {
