@@ -13,6 +13,8 @@
  *
  * Pure bookkeeping: no connection, no timer. An answer that cannot be true is an error, never a guess.
  */
+
+import { assert } from '../protocol/assert.ts'
 import type { Clock } from '../protocol/clock.ts'
 import { TravertineError } from '../protocol/errors.ts'
 import { type Epoch, epoch, NO_EPOCH } from '../protocol/ids.ts'
@@ -34,6 +36,7 @@ import type { CallLimits } from './options.ts'
 import { PropagationList } from './propagation-list.ts'
 import { PendingReceipt, type ReceiptOwner } from './receipt.ts'
 import { ReceiptRing } from './receipt-ring.ts'
+import { WrittenTerms } from './written-terms.ts'
 
 export interface InFlightOptions {
   readonly channel: number
@@ -63,6 +66,7 @@ export class InFlight implements ReceiptOwner {
   /** The newest one; undefined before the first. */
   #opening: Opening | undefined
   #departures: Departures
+  #written = new WrittenTerms()
   #stored: number
   #storedEpoch: Epoch = NO_EPOCH
   /** Newest session that was itself STORED: `stored` may name one that was rejected. */
@@ -156,7 +160,8 @@ export class InFlight implements ReceiptOwner {
   opened(known: KnownOfProducer): LostRange | undefined {
     if (known.sequence > this.#departures.ever) throw this.#impossible(`session ${known.sequence} in the log`)
     const sequence = this.#departures.opened(known.sequence)
-    const opening = new Opening(known, sequence)
+    this.#written.opened(sequence, known.sequence < sequence || sequence === 0 ? undefined : known.lastTerm, known.term)
+    const opening = new Opening(sequence)
     this.#opening?.followedBy(opening)
     this.#opening = opening
     this.#replicas = known.replicas
@@ -179,6 +184,7 @@ export class InFlight implements ReceiptOwner {
     this.#opening = this.#opening?.forgotten(this.#propagated)
     const { last } = this.#ring
     this.#departures = new Departures(last)
+    this.#written = new WrittenTerms()
     this.#stored = last
     this.#newestStored = last
     this.#propagated = last
@@ -193,6 +199,9 @@ export class InFlight implements ReceiptOwner {
     }
     if (BigInt(epochNumber) > this.#storedEpoch) this.#storedEpoch = epoch(BigInt(epochNumber))
     this.#stored = lastSequence
+    const term = this.#written.stored(lastSequence)
+    assert(term !== undefined, 'STORED comes over a connection that was opened')
+    const at = { term, epoch: this.#storedEpoch, opening }
     while (this.#ring.head <= lastSequence) {
       const receipt = this.#ring.shift()
       if (receipt.isAnswered) continue
@@ -202,7 +211,7 @@ export class InFlight implements ReceiptOwner {
         continue
       }
       this.#newestStored = receipt.sequence
-      receipt.reachStored(this.#storedEpoch, opening)
+      receipt.reachStored(at)
       if (receipt.awaitsPropagated) this.#awaiting.add(receipt)
       else this.#leave(receipt)
     }

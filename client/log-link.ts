@@ -11,7 +11,7 @@
  */
 import type { Timer } from '../protocol/clock.ts'
 import { TravertineError } from '../protocol/errors.ts'
-import { type ChannelId, epoch } from '../protocol/ids.ts'
+import type { ChannelId } from '../protocol/ids.ts'
 import type { World } from '../protocol/world.ts'
 import type { FoundMaster } from './find-master.ts'
 import type { KeptFrames } from './kept-frames.ts'
@@ -124,12 +124,12 @@ export class LogLink {
 
   #open(master: FoundMaster, opened: OpenedLog): void {
     const { world, frames, handler } = this.#options
-    const { sequence, missing, term, lastEpoch, lastTerm, since } = opened.reply
+    const { sequence, missing, term, lastTerm, since } = opened.reply
     const terms = { term: asTerm(term), lastTerm: asTerm(lastTerm) }
     this.#dialling = undefined
     try {
       const { replicas } = master.hello
-      handler.opened({ ...terms, replicas, sequence, missing, lastEpoch: epoch(lastEpoch) }, since)
+      handler.opened({ ...terms, replicas, sequence, missing }, since)
     } catch (error) {
       opened.connection.destroy()
       if (!(error instanceof TravertineError)) throw error

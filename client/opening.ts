@@ -7,7 +7,7 @@
  * keeps the opening in which it was stored, openings are linked forwards, and whoever asks a receipt late is answered
  * by a walk to the newest one. An opening that no receipt remembers is garbage, so there is no list that could grow.
  */
-import type { Epoch, Term } from '../protocol/ids.ts'
+import type { Term } from '../protocol/ids.ts'
 
 /** What the node says of a producer when its log connection is opened. */
 export interface KnownOfProducer {
@@ -19,21 +19,18 @@ export interface KnownOfProducer {
   readonly sequence: number
   /** [from, to]: sessions below `sequence` that are not in the log. */
   readonly missing: readonly (readonly [number, number])[]
-  /** Where session `sequence` stands. */
-  readonly lastEpoch: Epoch
+  /** Who wrote session `sequence`. */
   readonly lastTerm: Term
 }
 
 export class Opening {
-  readonly #known: Pick<KnownOfProducer, 'term' | 'lastEpoch' | 'lastTerm'>
   /** Sessions up to here are in the log. */
   readonly sequence: number
   /** Of those above nobody can tell. */
   readonly #isForgotten: boolean
   #next: Opening | undefined
 
-  constructor(known: Pick<KnownOfProducer, 'term' | 'lastEpoch' | 'lastTerm'>, sequence: number, isForgotten = false) {
-    this.#known = known
+  constructor(sequence: number, isForgotten = false) {
     this.sequence = sequence
     this.#isForgotten = isForgotten
   }
@@ -45,12 +42,7 @@ export class Opening {
 
   /** The table of producers has forgotten this one, which begins anew. What was PROPAGATED is in the log. */
   forgotten(propagated: number): Opening {
-    return this.followedBy(new Opening(this.#known, propagated, true))
-  }
-
-  /** An epoch that was there before this opening is of an earlier mastership, or of this one. */
-  termOf(epoch: Epoch): Term {
-    return epoch <= this.#known.lastEpoch ? this.#known.lastTerm : this.#known.term
+    return this.followedBy(new Opening(propagated, true))
   }
 
   /** What has become of a session that was STORED during this opening. */

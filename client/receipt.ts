@@ -8,7 +8,7 @@
  * two, and both fail together. The promise of `write()` has one reader and stays loud.
  */
 import { assert } from '../protocol/assert.ts'
-import { type Epoch, NO_EPOCH } from '../protocol/ids.ts'
+import type { Epoch, Term } from '../protocol/ids.ts'
 import { ClientError, type Failure, sessionError } from './client-error.ts'
 import type { Commit, Level } from './commit.ts'
 import { NO_REPLICA } from './failures.ts'
@@ -22,6 +22,14 @@ export interface Receipt {
   readonly stored: Promise<Commit>
   /** Durable on the replicas that the policy asks for, too. NO_REPLICA_IN_SET where it asks for none. */
   readonly propagated: Promise<Commit>
+}
+
+/** What one STORED says of the sessions that it is for. */
+export interface StoredAt {
+  readonly term: Term
+  readonly epoch: Epoch
+  /** During which it came. */
+  readonly opening: Opening
 }
 
 /** What a receipt needs from the bookkeeping that made it. */
@@ -59,9 +67,7 @@ export class PendingReceipt implements Receipt {
   isAnswered = false
   readonly #owner: ReceiptOwner
   readonly #loud: boolean
-  #epoch: Epoch = NO_EPOCH
-  /** During which the session was STORED. */
-  #opening: Opening | undefined
+  #storedAt: StoredAt | undefined
   #isPropagated = false
   #failure: Failure | undefined
   #stored: Deferred | undefined
@@ -78,7 +84,7 @@ export class PendingReceipt implements Receipt {
   get stored(): Promise<Commit> {
     if (this.#stored === undefined) {
       this.#stored = new Deferred()
-      if (this.#opening !== undefined) this.#stored.resolve(this.#commit(this.#opening))
+      if (this.#storedAt !== undefined) this.#stored.resolve(this.#commit(this.#storedAt))
       else if (this.#failure !== undefined) this.#reject(this.#stored, this.#failure)
     }
     return this.#stored.promise
@@ -87,10 +93,10 @@ export class PendingReceipt implements Receipt {
   get propagated(): Promise<Commit> {
     if (this.#propagated === undefined) {
       this.#propagated = new Deferred()
-      if (this.#isPropagated && this.#opening !== undefined) this.#propagated.resolve(this.#commit(this.#opening))
+      if (this.#isPropagated && this.#storedAt !== undefined) this.#propagated.resolve(this.#commit(this.#storedAt))
       else if (this.#failure !== undefined) this.#reject(this.#propagated, this.#failure)
       else if (this.#owner.replicas === 0) this.#reject(this.#propagated, NO_REPLICA)
-      else if (this.#opening !== undefined) this.#owner.joinPropagated(this, this.#opening)
+      else if (this.#storedAt !== undefined) this.#owner.joinPropagated(this, this.#storedAt.opening)
     }
     return this.#propagated.promise
   }
@@ -110,40 +116,39 @@ export class PendingReceipt implements Receipt {
     )
   }
 
-  reachStored(epoch: Epoch, opening: Opening): void {
+  reachStored(at: StoredAt): void {
     if (this.#failure !== undefined) return
-    assert(this.#opening === undefined, 'a session is stored once', { sequence: this.sequence })
-    this.#epoch = epoch
-    this.#opening = opening
-    this.#stored?.resolve(this.#commit(opening))
+    assert(this.#storedAt === undefined, 'a session is stored once', { sequence: this.sequence })
+    this.#storedAt = at
+    this.#stored?.resolve(this.#commit(at))
     // the policy may have been another one when somebody began to wait
     if (this.#propagated !== undefined && this.#owner.replicas === 0) this.#reject(this.#propagated, NO_REPLICA)
   }
 
   reachPropagated(): void {
     if (this.#failure !== undefined) return
-    assert(this.#opening !== undefined, 'stored comes before propagated', { sequence: this.sequence })
+    assert(this.#storedAt !== undefined, 'stored comes before propagated', { sequence: this.sequence })
     this.#isPropagated = true
-    this.#propagated?.resolve(this.#commit(this.#opening))
+    this.#propagated?.resolve(this.#commit(this.#storedAt))
   }
 
   /** Ends what was not reached yet. The first failure stays. */
   fail(failure: Failure): void {
     if (this.#failure !== undefined || this.#isPropagated) return
     this.#failure = failure
-    if (this.#stored !== undefined && this.#opening === undefined) this.#reject(this.#stored, failure)
+    if (this.#stored !== undefined && this.#storedAt === undefined) this.#reject(this.#stored, failure)
     if (this.#propagated !== undefined) this.#reject(this.#propagated, failure)
   }
 
   /** Does nothing to a promise that has ended before. */
   #reject(deferred: Deferred, failure: Failure): void {
     if (!this.#loud) deferred.promise.catch(() => {})
-    const stored = this.#opening === undefined ? undefined : this.#commit(this.#opening)
+    const stored = this.#storedAt === undefined ? undefined : this.#commit(this.#storedAt)
     deferred.reject(sessionError(failure, { channel: this.#owner.channel, sequence: this.sequence, stored }))
   }
 
-  #commit(opening: Opening): Commit {
-    return { term: opening.termOf(this.#epoch), epoch: this.#epoch, sequence: this.sequence }
+  #commit({ term, epoch }: StoredAt): Commit {
+    return { term, epoch, sequence: this.sequence }
   }
 }
 

@@ -9,7 +9,7 @@ import t from 'tap'
 import { AbortWatch } from '../../client/abort-watch.ts'
 import type { Failure } from '../../client/client-error.ts'
 import { InFlight } from '../../client/in-flight.ts'
-import { NO_EPOCH, nodeId, termNumber } from '../../protocol/ids.ts'
+import { nodeId, termNumber } from '../../protocol/ids.ts'
 import { nodeClock } from '../../world/node-clock.ts'
 import { NODE } from './fake-node.ts'
 import { NaiveProducer } from './naive-producer.ts'
@@ -76,7 +76,7 @@ function opened(): InFlight {
   const term = { number: termNumber(7n), nodeId: nodeId(NODE), tag: 1 }
   const inFlight = new InFlight(options)
   inFlight.claim()
-  inFlight.opened({ term, replicas: 1, sequence: 0, missing: [], lastEpoch: NO_EPOCH, lastTerm: term })
+  inFlight.opened({ term, replicas: 1, sequence: 0, missing: [], lastTerm: term })
   return inFlight
 }
 

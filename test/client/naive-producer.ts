@@ -8,7 +8,7 @@ import { AbortWatch } from '../../client/abort-watch.ts'
 import type { Failure } from '../../client/client-error.ts'
 import { InFlight } from '../../client/in-flight.ts'
 import type { PendingReceipt } from '../../client/receipt.ts'
-import { epoch, nodeId, type Term, termNumber } from '../../protocol/ids.ts'
+import { nodeId, type Term, termNumber } from '../../protocol/ids.ts'
 import { nodeClock } from '../../world/node-clock.ts'
 import { NODE } from './fake-node.ts'
 
@@ -67,9 +67,6 @@ export class NaiveProducer {
   #safe = 0
   #epoch = 0
   #term = 1
-  #openedTerm = 1
-  /** Epoch and term of the newest session in the log when the connection was opened. */
-  #atOpening: Logged | undefined
   #isEnded = false
   readonly #knownLost = new Set<Session>()
 
@@ -127,8 +124,6 @@ export class NaiveProducer {
     this.#saidStored = to
     this.#durable = to
     this.inFlight.stored(last.epoch, last.sequence)
-    const before = this.#atOpening
-    const term = before !== undefined && last.epoch <= before.epoch ? before.term : this.#openedTerm
     for (const session of this.#unanswered()) {
       if (session.sequence > last.sequence) continue
       if (session.isHeld) {
@@ -137,7 +132,7 @@ export class NaiveProducer {
       }
       session.isAnswered = true
       session.isStored = true
-      session.says.stored ??= `epoch ${last.epoch} of term ${term}`
+      session.says.stored ??= `epoch ${last.epoch} of term ${last.term}`
     }
   }
 
@@ -196,12 +191,9 @@ export class NaiveProducer {
       replicas: 1,
       sequence,
       missing: this.#missing(sequence),
-      lastEpoch: epoch(BigInt(last?.epoch ?? 0)),
       lastTerm: termOf(last?.term ?? this.#term),
     })
     this.#isConnected = true
-    this.#openedTerm = this.#term
-    this.#atOpening = last
     this.#saidStored = 0
     this.#saidPropagated = 0
     this.#sentHere = Math.max(sequence, this.#idBase)

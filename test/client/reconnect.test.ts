@@ -96,6 +96,29 @@ t.test('broken after frames without an answer', async (t) => {
   }
 })
 
+t.test('a receipt names the mastership that wrote the session, whichever one says that it is STORED', async (t) => {
+  const { node, link, channel } = await open(t)
+  const receipts = [1, 2, 3].map(() => session(channel).end())
+  await link.received(3)
+  holds(node, 3)
+  node.term = NEXT_TERM
+  node.breakAll()
+  const second = await node.link(1)
+  receipts.push(...[4, 5].map(() => session(channel).end()))
+  await second.received(2) // and breaks before it has said anything
+  node.log = { sequence: 5, missing: [], lastEpoch: 9n, lastTerm: NEXT_TERM }
+  const third = await breakLink(node, second)
+  third.stored(5, 3) // below the last epoch of the log, and not of its term
+  third.stored(9, 5)
+  const commits = await Promise.all(receipts.map(({ stored }) => stored))
+  const places = commits.map(({ term, epoch }) => [term.number, epoch])
+  const [old, young] = [
+    [TERM.number, 5n],
+    [NEXT_TERM.number, 9n],
+  ]
+  t.same(places, [old, old, old, young, young])
+})
+
 t.test('what was rejected is not sent again, heard or unheard', async (t) => {
   const { node, link, channel } = await open(t)
   const receipts = [1, 2, 3, 4].map(() => session(channel).end())
@@ -155,7 +178,7 @@ t.test('between STORED and PROPAGATED, another history: what it does not hold is
   t.same(next.sequences, [4], 'the numbers of lost ones are not used again')
   next.stored(3, 4) // the new mastership uses epoch numbers of the lost tail again
   next.stored(6, 4)
-  t.strictSame(await unanswered!.stored, { term: TERM, epoch: 3n, sequence: 4 })
+  t.strictSame(await unanswered!.stored, { term: NEXT_TERM, epoch: 3n, sequence: 4 })
   next.propagated(6, 4)
   t.equal((await kept!.propagated).sequence, 1)
   const later = session(channel).end()
