@@ -74,16 +74,23 @@ async function member(action: Action, addresses: readonly string[], options: Mem
 }
 
 /**
- * PROPAGATED waits for a member at once, so a wrong address would hold up all writers. Members of before are not asked.
+ * PROPAGATED waits for a member at once, so a wrong address would hold up all writers. Members of before may be away; those
+ * that answer are known by their ids, since one replica under two names would be taken by each from the other, for ever.
  *
- * @throws what a node cannot be reached by; CLUSTER_MISMATCH; CONFIG_INVALID for a master
+ * @throws what a node cannot be reached by; CLUSTER_MISMATCH; CONFIG_INVALID for a master, or for a second name
  */
 async function checkReplicas(ruling: Ruling, names: readonly string[], options: MemberOptions): Promise<void> {
   const known = ruling.members.map(({ address }) => address)
-  const asked = names
-    .filter((name) => !known.includes(name))
-    .map((name) => askNode(name, readSecurityOptions(options, 'admin'), 'admin'))
-  for (const { address, status, error } of await Promise.all(asked)) {
+  const added = [...new Set(names)].filter((name) => !known.includes(name))
+  if (added.length === 0) return
+  const security = readSecurityOptions(options, 'admin')
+  const asked = await Promise.all([...known, ...added].map((name) => askNode(name, security, 'admin')))
+  const firstNames = new Map<unknown, string>()
+  for (const { address, status, error } of asked) {
+    const nodeId = status?.['nodeId']
+    const firstName = firstNames.get(nodeId) ?? address
+    if (nodeId !== undefined) firstNames.set(nodeId, firstName)
+    if (known.includes(address)) continue
     const hint = 'start the replica first, or leave out this question with --no-check'
     if (status === undefined) {
       const code = error?.code ?? 'CONNECT_FAILED'
@@ -97,9 +104,17 @@ async function checkReplicas(ruling: Ruling, names: readonly string[], options: 
         hint: 'init --join makes a replica of this cluster',
       })
     }
-    if (role === 'replica') continue
-    throw new TravertineError('CONFIG_INVALID', `Cannot add ${address}: found a ${role}, expected a replica`, {
+    if (role === 'replica' && firstName === address) continue
+    const [found, ending] =
+      role === 'replica'
+        ? [
+            `the same node as ${firstName}`,
+            { hint: 'remove the other name, or leave out this question with --no-check' },
+          ]
+        : [`a ${String(role)}`, {}]
+    throw new TravertineError('CONFIG_INVALID', `Cannot add ${address}: found ${found}, expected another replica`, {
       where: { peer: address },
+      ...ending,
     })
   }
 }
