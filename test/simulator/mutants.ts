@@ -39,9 +39,9 @@ export const SIM_MUTANTS: readonly SimMutant[] = [
     patches: {
       'daemon/io/replica-channel.js': [
         [
-          'if (this.#log.wantsFlush && !this.#flushScheduled) {',
+          'if (this.#log.endsInSeal && link.reader.pendingBytes === 0)',
           `if (this.#log.wantsFlush) link.connection.write(encodeDurableReply(this.#log.receivedPosition, this.#log.receivedPosition, 0));
-        if (this.#log.wantsFlush && !this.#flushScheduled) {`,
+        if (this.#log.endsInSeal && link.reader.pendingBytes === 0)`,
         ],
       ],
     },
@@ -59,7 +59,22 @@ export const SIM_MUTANTS: readonly SimMutant[] = [
   },
   {
     name: 'truncating at damage in the middle',
-    patches: { 'wal/recover.js': [['if (collector.provenPosition > reached)', 'if (false)']] },
+    patches: {
+      'wal/recover.js': [
+        [
+          'if (collector.provenPosition > reached)',
+          'if (collector.provenPosition > reached)\n            collector.provenPosition = reached;\n        if (false)',
+        ],
+      ],
+    },
+  },
+  {
+    name: 'a manifest whose checksum nobody compares',
+    patches: { 'wal/small-record.js': [[' || hex8(crc32(json)) !== header[3]', '']] },
+  },
+  {
+    name: 'a damaged recovery point that keeps a node from starting',
+    patches: { 'wal/recovery-point.js': [["error.code !== 'DISK_FAILED'", 'false']] },
   },
   ofMachines('participation mark before cells'),
   ofMachines('cells read before E'),

@@ -7,13 +7,15 @@
  */
 import { TravertineError } from '../../protocol/errors.ts'
 import type { SeededRandom } from '../sim/seeded-random.ts'
-import type { ClusterNode } from './cluster.ts'
+import type { CheckedNode } from './checkers.ts'
 import { basesOf, folderOf, type LogView, nameOf, type ViewFrame } from './log-view.ts'
 import { DIRECTORY } from './sim-node.ts'
 import { Violation } from './violation.ts'
 
 export const ROT_KINDS = ['flipped bit', 'zeroed sector', 'lost sector'] as const
 export type RotKind = (typeof ROT_KINDS)[number]
+
+export type RottenNode = Pick<CheckedNode, 'name' | 'nodeId' | 'disk'>
 
 interface Place {
   readonly channel: number
@@ -24,7 +26,7 @@ interface Place {
 }
 
 export class Rot {
-  readonly node: ClusterNode
+  readonly node: RottenNode
   readonly #channel: number
   readonly #path: string
   /** Where the first damaged frame begins. */
@@ -32,12 +34,12 @@ export class Rot {
   readonly #bytes: string
 
   /** Damages a node that is down. @returns undefined where nothing can be damaged that it has to notice */
-  static of(node: ClusterNode, view: LogView, kind: RotKind, random: SeededRandom): Rot | undefined {
+  static of(node: RottenNode, view: LogView, kind: RotKind, random: SeededRandom): Rot | undefined {
     for (let tries = 0; tries < 20; tries++) {
       const place = somePlace(node, view, random)
       if (place === undefined) continue
       const before = contentOf(node, place.path)
-      damage(node, place, kind, random)
+      rotSector(node, place, kind, random)
       const at = firstDifference(before, contentOf(node, place.path))
       if (at === undefined) continue // zeros became zeros
       const frame = view.channels[place.channel]!.frames.findLast((f) => f.position <= place.base + at)
@@ -46,12 +48,16 @@ export class Rot {
     return undefined
   }
 
-  private constructor(node: ClusterNode, place: Place, frame: ViewFrame) {
+  private constructor(node: RottenNode, place: Place, frame: ViewFrame) {
     this.node = node
     this.#channel = place.channel
     this.#path = place.path
     this.#position = frame.position
     this.#bytes = allBytes(node)
+  }
+
+  isOf(node: object): boolean {
+    return node === this.node
   }
 
   describe(): string {
@@ -74,14 +80,14 @@ export class Rot {
     if (!isNamed)
       throw new Violation(
         'rot',
-        `${this.describe()}, and it said ${error?.message ?? 'nothing'} (${JSON.stringify(where)})`,
+        `${this.describe()}, and it said ${error instanceof TravertineError ? error.describe() : (error?.message ?? 'nothing')}`,
       )
     if (allBytes(this.node) !== this.#bytes)
       throw new Violation('rot', `${this.describe()}, and it changed its files before it refused`)
   }
 }
 
-function somePlace({ disk, nodeId }: ClusterNode, view: LogView, random: SeededRandom): Place | undefined {
+function somePlace({ disk, nodeId }: RottenNode, view: LogView, random: SeededRandom): Place | undefined {
   const channel = random.below(view.channels.length)
   const { frames } = view.channels[channel]!
   const folder = folderOf(channel)
@@ -103,7 +109,13 @@ function somePlace({ disk, nodeId }: ClusterNode, view: LogView, random: SeededR
   return { channel, path: `${folder}/${nameOf(base)}`, offset: at - base, base }
 }
 
-function damage({ disk }: ClusterNode, { path, offset }: Place, kind: RotKind, random: SeededRandom): void {
+/** The sector of one byte of a file. */
+export function rotSector(
+  { disk }: RottenNode,
+  { path, offset }: { readonly path: string; readonly offset: number },
+  kind: RotKind,
+  random: SeededRandom,
+): void {
   if (kind === 'flipped bit') return disk.flipBit(path, offset, random.below(8))
   const had = kind === 'lost sector' && disk.peek(path)?.loseSector(Math.floor(offset / disk.sectorBytes))
   if (had !== true) disk.zeroSector(path, offset)
@@ -120,7 +132,7 @@ function recoveryPosition(file: Content | undefined): number {
   return Number((point as { position: number }).position) // WAL-65
 }
 
-function contentOf({ disk }: ClusterNode, path: string): Buffer {
+function contentOf({ disk }: RottenNode, path: string): Buffer {
   return bytesOf(disk.peek(path))
 }
 
@@ -133,7 +145,7 @@ function bytesOf(file: Content | undefined): Buffer {
 const textOf = (file: Content): string => bytesOf(file).toString()
 
 /** The logs, and the history, which alone makes a cut. (The fence of a new term is written before anything is measured.) */
-function allBytes({ disk }: ClusterNode): string {
+function allBytes({ disk }: RottenNode): string {
   const manifest: unknown = JSON.parse(
     bytesOf(disk.peek(`${DIRECTORY}/manifest`))
       .toString()

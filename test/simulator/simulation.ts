@@ -14,6 +14,7 @@ import { type Configuration, type FaultKind, streamOf } from './configuration.ts
 import { Faults } from './faults.ts'
 import { ClientHistory } from './history.ts'
 import { Rot, type RotKind } from './rot.ts'
+import { RecordRot, ROT_RECORDS } from './rot-record.ts'
 import { Actor, LifeEnded, type Pace, Scheduler } from './scheduler.ts'
 import { SimClient } from './sim-client.ts'
 import { simClock } from './sim-clock.ts'
@@ -59,7 +60,7 @@ export class Simulation {
   readonly #cluster: Cluster
   readonly #faults: Faults
   readonly #clients: SimClient[] = []
-  #rot: Rot | undefined
+  #rot: Rot | RecordRot | undefined
   #ids = 0
   #failure: Error | undefined
   #phase: 'faults' | 'calm' | 'last words' | 'quiet' | 'rot' | 'over' = 'faults'
@@ -136,7 +137,7 @@ export class Simulation {
 
   #look(): void {
     this.#scheduler.in(LOOK_MICROS, () => {
-      this.#checkers.look()
+      if (this.#phase !== 'rot') this.#checkers.look() // it reads manifests, too
       for (const node of this.#cluster.nodes) {
         if (node.running !== undefined) this.#checkers.watermarks(node.name, node.running.status())
       }
@@ -197,7 +198,12 @@ export class Simulation {
     this.#checkers.atEnd()
     const { master } = this.#cluster
     master.losePower('all')
-    this.#rot = Rot.of(master, this.#checkers.view(master.name), kind, streamOf(this.#configuration.seed, 'faults', 1))
+    const random = streamOf(this.#configuration.seed, 'faults', 1)
+    const record = ROT_RECORDS[random.below(2 * ROT_RECORDS.length)] // half of the time it is the log
+    this.#rot =
+      record === undefined
+        ? Rot.of(master, this.#checkers.view(master.name), kind, random)
+        : RecordRot.of(master, record, kind, random)
     if (this.#rot === undefined) return this.#enter('over')
     this.#say(`${kind}: ${this.#rot.describe()}`)
     this.#enter('rot')
@@ -284,16 +290,19 @@ export class Simulation {
     const of = (node: SimNode): ClusterNode => node as ClusterNode // the cluster makes no others
     return {
       onRecovered: (node) => {
-        if (this.#rot?.node === node) this.#rot.recovered()
+        if (this.#rot?.isOf(node) === true) this.#rot.recovered()
         if (of(node).isMaster) this.#checkers.recoveredMaster(node.name)
         else this.#checkers.recovered(node.name)
       },
-      onStarted: (node) => this.#say(`${node.name} has started, life ${node.lives}`),
+      onStarted: (node) => {
+        this.#say(`${node.name} has started, life ${node.lives}`)
+        if (this.#rot?.isOf(node) === true) this.#enter('over') // with what it lost it can do without
+      },
       onEnding: (node) => this.#checkers.ending(node.name),
       onDown: (node, error) => {
         this.#checkers.down(node.name)
         this.#say(`${node.name} is down${error === undefined ? '' : `: ${error.message}`}`)
-        if (this.#rot?.node === node) return this.#judgeRot(error)
+        if (this.#rot?.isOf(node) === true) return this.#judgeRot(error)
         if (error !== undefined) this.#judgeDown(of(node), error)
         if (!this.#faults.isOver) this.#faults.restartLater(of(node))
       },
