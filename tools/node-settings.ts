@@ -16,6 +16,7 @@ export class NodeSettings {
   readonly log: NodeLog
   readonly #sources: ConfigSources
   #running: LoadedConfig['config']
+  #isDue = false
 
   /** @throws CONFIG_INVALID */
   constructor(directory: string | undefined, options: RunOptions) {
@@ -47,8 +48,14 @@ export class NodeSettings {
     })
   }
 
+  /** The node is up: what was read again while it started is for it, too. */
+  started(node: Pick<TravertineNode, 'renewSecurity' | 'feed'>): void {
+    if (this.#isDue) this.reload(node)
+  }
+
   /** Reads all places again, takes over what a running node can change, and says what became of the rest. */
   reload(node: Pick<TravertineNode, 'renewSecurity' | 'feed'> | undefined): void {
+    this.#isDue = node === undefined
     const say = (text: string): void => this.log.write({ level: 'info', text })
     const alarm = (code: 'CONFIG_INVALID' | 'RESTART_NEEDED', text: string): void =>
       this.log.write({ level: 'warn', code, text })

@@ -127,6 +127,7 @@ async function run(directory: string | undefined, options: RunOptions): Promise<
   // until it listens nothing was promised to anybody: stopping is just leaving
   const node = await stop.during(startNode({ ...settings.node, onLog: log.write }), 'start the node')
   running = node
+  settings.started(node)
   announce(node, options.json === true)
   systemd?.ready(node)
   const reason = await Promise.race([stop.requested, node.closed])
