@@ -72,7 +72,7 @@ export class AcceptGate {
   }
 }
 
-/** A connection that this node has dialled: a master to its replica. */
+/** A connection that this node has dialled: to a replica that it feeds. */
 export class DialGate {
   readonly #initiator: AuthInitiator
   #isOpen = false
@@ -85,7 +85,7 @@ export class DialGate {
         'AUTHENTICATION_FAILED',
         'Cannot begin a session: found no secret for the role replica',
         {
-          hint: 'the secret file of a master needs a line that gives it',
+          hint: 'the secret file of a node that feeds replicas needs a line that gives it',
         },
       )
     }

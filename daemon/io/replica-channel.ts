@@ -9,6 +9,7 @@
  * Replicas that this one feeds (decision 0014) are behind that: they are sent what is durable, and their answers count for
  * status only. Before the log is cut for another history the control thread has closed their rows.
  */
+import { assert } from '../../protocol/assert.ts'
 import type { Timer } from '../../protocol/clock.ts'
 import type { Connection } from '../../protocol/connection.ts'
 import { encodeMessage, type Message } from '../../protocol/control-message.ts'
@@ -127,6 +128,8 @@ export class ReplicaChannel {
 
   /** @param producers the table as of `position`, where something was cut off there */
   follow(history: TermHistory, position: number, producers: ProducerTableState | undefined): void {
+    const isCut = producers !== undefined
+    assert(!isCut || this.rows.isEmpty, 'nobody is fed with a log that is being cut', { position })
     if (producers !== undefined) this.#producers = plainTable(producers)
     this.#log = this.#logAt(history, position)
     this.#meter.follow(this.#log)

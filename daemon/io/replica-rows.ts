@@ -69,6 +69,10 @@ export class ReplicaRows {
     this.#rows.set(row, { session, sender })
   }
 
+  get isEmpty(): boolean {
+    return this.#rows.size === 0
+  }
+
   /** Ends a row; `rowDown` is told also if it was down already, since the control thread counts the channels. */
   close(row: number, session: bigint): void {
     const open = this.#rows.get(row)

@@ -6,7 +6,7 @@ import { PROJECT } from '../checks/source-files.ts'
 import { temporaryDirectory } from '../temp-directory.ts'
 import { Machine, type Ran, whyNoMachines } from './two-machines.ts'
 
-/** Not for `install` and `both`: a package and a unit are installed in tests of their own. */
+/** `install` and `both` are left to package.test.ts and systemd-boot.test.ts. */
 const PAGE = readFileSync(join(PROJECT, 'docs/OPERATIONS.md'), 'utf8')
 const BLOCKS = [...PAGE.matchAll(/^```sh on=(\w+)\n([\s\S]*?)^```$/gm)].map(([, on = '', text = '']) => ({ on, text }))
 
