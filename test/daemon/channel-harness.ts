@@ -11,7 +11,7 @@ import { initNode } from '../../daemon/node.ts'
 import type { Message } from '../../protocol/control-message.ts'
 import { TravertineError } from '../../protocol/errors.ts'
 import { headerSeed } from '../../protocol/frame.ts'
-import { channelId, nodeId, termNumber } from '../../protocol/ids.ts'
+import { channelId, nodeId, type Term, termNumber } from '../../protocol/ids.ts'
 import { MIB } from '../../protocol/limits.ts'
 import { Board, boardShape, createBoard } from '../../wal/board.ts'
 import { runAtOnce } from '../../wal/board-machine.ts'
@@ -56,6 +56,10 @@ export class ChannelHarness {
   readonly channel: MasterChannel
   readonly writer: ChannelWriter
   readonly seed: number
+  /** The channel's directory. */
+  readonly files: string
+  readonly clusterId: string
+  readonly term: Term
   readonly poisons: TravertineError[] = []
   isDrained = false
   /** What was said of rows. */
@@ -71,10 +75,12 @@ export class ChannelHarness {
   constructor(t: Teardown, inSync: readonly number[] = [], limits?: ProducerLimits) {
     const directory = `${temporaryDirectory(t)}/m`
     const manifest = initNode({ directory, role: 'master' })
-    const files = channelDirectory(directory, 0)
+    this.files = channelDirectory(directory, 0)
+    this.clusterId = manifest.clusterId
+    this.term = { number: termNumber(1n), nodeId: nodeId(manifest.nodeId), tag: 1 }
     this.seed = headerSeed(manifest.clusterId, channelId(0))
     const policy = encodePolicy({ inSync, quorum: inSync.length })
-    const segments = new Segments({ disk: this.disk, directory: files, segmentBytes: 64 * MIB, access: 'write' })
+    const segments = new Segments({ disk: this.disk, directory: this.files, segmentBytes: 64 * MIB, access: 'write' })
     const producers = masterTable(1n, undefined, limits)
     this.writer = new ChannelWriter({
       channel: 0,
@@ -88,11 +94,11 @@ export class ChannelHarness {
       run: runAtOnce,
       channel: 0,
       disk: this.disk,
-      channelDirectory: files,
+      channelDirectory: this.files,
       board: new Board(createBoard(boardShape(1), { firstEpoch: 1n, baseEpoch: 0n, policy })),
       writer: this.writer,
       producers,
-      term: { number: termNumber(1n), nodeId: nodeId(manifest.nodeId), tag: 1 },
+      term: this.term,
       history: [],
       headerSeed: this.seed,
       stats: new StatSlots(),
@@ -109,6 +115,10 @@ export class ChannelHarness {
       this.channel.stop()
       segments.close()
     })
+  }
+
+  get port(): number {
+    return this.#port
   }
 
   async listen(): Promise<void> {
@@ -162,4 +172,4 @@ export class ChannelHarness {
 
 type Claim = Pick<Message<'log_open'>, 'producer'> & Partial<Message<'log_open'>>
 
-const SECRET = Buffer.alloc(16, 9)
+export const SECRET = Buffer.alloc(16, 9)
