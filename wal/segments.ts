@@ -118,6 +118,8 @@ export class Segments {
   /** Segments open now, ascending: at most the one being written and its neighbours. */
   #open: OpenSegment[] = []
   #askedFor = -1
+  /** The last request that has failed: where its file is there all the same, its name may not be durable. */
+  #failedFor = -1
   #writtenEnd: number
   /** Nothing was written since `becomeQuiet`, or since the start. */
   #quiet = true
@@ -246,6 +248,7 @@ export class Segments {
 
   /** The last request failed (no room): ask again with the next `keepAhead`. */
   forgetRequest(): void {
+    this.#failedFor = this.#askedFor
     this.#askedFor = -1
   }
 
@@ -253,6 +256,7 @@ export class Segments {
     const { disk, directory, segmentBytes, preparer } = this.#options
     const known = this.#segmentAt(position)
     if (known !== undefined) {
+      if (known.base === this.#failedFor) throw nameNotFlushed(this.pathAt(known.base))
       // seen is not finished: nothing may be answered from a file whose name a power cut can still take away
       if (known.base === this.#askedFor && preparer !== undefined) this.#wait(preparer, known.base)
       return known
@@ -287,6 +291,7 @@ export class Segments {
 
   #ask(preparer: Preparer, base: number, filling: SegmentFilling): void {
     this.#askedFor = base
+    if (base === this.#failedFor) this.#failedFor = -1 // it is made anew
     this.#flushes = 0
     this.#flushedBytes = 0
     if (filling === 'hole') this.#holesTo = base + this.#options.segmentBytes
@@ -346,6 +351,12 @@ export class Segments {
     while (this.#open.length > 1 && this.#open[0]!.end <= position) this.#open.shift()!.file.close()
   }
 }
+
+/** A failed flush of a directory is not repeated, as one of a file is not: after it nobody knows what the disk holds. */
+const nameNotFlushed = (file: string): TravertineError =>
+  new TravertineError('DISK_FAILED', 'Cannot write to a segment: its name could not be flushed when it was prepared', {
+    where: { file },
+  })
 
 /** The first `bytes` of a list of buffers, and the rest. */
 function splitBuffers(buffers: readonly Uint8Array[], bytes: number): [Uint8Array[], Uint8Array[]] {
