@@ -232,8 +232,9 @@ export class Segments {
    */
   keepAhead(): void {
     const { preparer, ahead = 1, segmentBytes } = this.#options
-    const end = this.capacityEnd()
-    if (preparer === undefined || preparer.isBusy || this.#askedFor >= end) return // its end is a call of its own
+    if (preparer === undefined || preparer.isBusy) return // its end is a call of its own
+    const end = this.#visibleEnd()
+    if (end === undefined || this.#askedFor >= end) return
     const filling = this.#filling()
     const wanted = this.#quiet ? ahead : Math.min(ahead, filling === 'hole' ? AHEAD_HOLES : AHEAD_URGENT)
     if (end - this.#writtenEnd > wanted * segmentBytes) return
@@ -244,6 +245,16 @@ export class Segments {
   becomeQuiet(): void {
     this.#quiet = true
     this.keepAhead()
+  }
+
+  /** undefined: the directory cannot be read. Who has to write beyond what is there meets the same, and is poisoned by it. */
+  #visibleEnd(): number | undefined {
+    try {
+      return this.capacityEnd()
+    } catch (thrown) {
+      if (thrown instanceof TravertineError) return undefined
+      throw thrown
+    }
   }
 
   /** The last request failed (no room): ask again with the next `keepAhead`. */

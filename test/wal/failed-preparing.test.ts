@@ -68,3 +68,16 @@ t.test('its name could not be flushed: it is there, and nothing is written to it
   t.throws(write, { code: 'DISK_FAILED', where: { file: `${FOLDER}/0000000000001000.wal` } })
   t.end()
 })
+
+t.test(
+  'a folder that has gone keeps nobody who looks ahead, and is told to who has to write beyond what is there',
+  (t) => {
+    const { disk, segments, write } = channel()
+    write()
+    disk.rename(FOLDER, '/away')
+    segments.keepAhead()
+    segments.becomeQuiet()
+    t.throws(write, { code: 'DIRECTORY_MISSING' })
+    t.end()
+  },
+)
