@@ -8,6 +8,7 @@ import { initMaster, NODE, SimMaster } from '../sim/sim-master.ts'
 import { LogView } from './log-view.ts'
 import { ROT_KINDS, Rot, type RotKind } from './rot.ts'
 import { RecordRot, type RotRecord } from './rot-record.ts'
+import { ReplicaRot } from './rot-replica.ts'
 import { Violation } from './violation.ts'
 
 interface Rotten {
@@ -132,5 +133,29 @@ t.test('a recovery point: the node starts all the same', (t) => {
   }
   const { rot } = rottenRecord('recovery point', 'flipped bit', 1)
   rejects(t, 'it refuses', () => rot.judge(new TravertineError('LOG_DAMAGED', 'Cannot read a recovery point')))
+  t.end()
+})
+
+t.test('a replica: it may start, and then holds what its master holds, or it names the place', (t) => {
+  const master = written('w0 w1 f0 f1 w0 f0 w1 f1 w0 w0 f0 m0 m1 f0 f1')
+  for (const kind of ROT_KINDS) {
+    for (const seed of SEEDS) {
+      const node = { name: 'r', nodeId: NODE, disk: master.fork() }
+      const view = new LogView(
+        () => node.disk,
+        () => undefined,
+      )
+      view.advance()
+      const rot = ReplicaRot.of(node, view, kind, new SeededRandom(seed))
+      if (rot === undefined) continue
+      t.notOk(rot.isMended(master), rot.describe())
+      const channel = Number(/channels\/(\d+)/.exec(rot.describe())?.[1])
+      rot.judge(new TravertineError('LOG_DAMAGED', 'Cannot recover', { where: { channel, file: 'x' } }))
+      rejects(t, 'it ends without a word', () => rot.judge(undefined))
+      rejects(t, 'it names no place', () => rot.judge(new TravertineError('LOG_DAMAGED', 'Cannot recover')))
+      node.disk = master.fork()
+      t.ok(rot.isMended(master), 'mended by its master')
+    }
+  }
   t.end()
 })

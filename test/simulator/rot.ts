@@ -17,12 +17,14 @@ export type RotKind = (typeof ROT_KINDS)[number]
 
 export type RottenNode = Pick<CheckedNode, 'name' | 'nodeId' | 'disk'>
 
-interface Place {
+export interface Place {
   readonly channel: number
   readonly path: string
-  /** Of the damaged byte in the file, and of its sector's first byte in the channel. */
+  /** Of the damaged byte in the file, and of the file's first byte in the channel. */
   readonly offset: number
   readonly base: number
+  /** Where its sector begins in the channel. */
+  readonly sectorAt: number
 }
 
 export class Rot {
@@ -37,7 +39,7 @@ export class Rot {
   static of(node: RottenNode, view: LogView, kind: RotKind, random: SeededRandom): Rot | undefined {
     for (let tries = 0; tries < 20; tries++) {
       const place = somePlace(node, view, random)
-      if (place === undefined) continue
+      if (place === undefined || !isProven(node, view, place)) continue
       const before = contentOf(node, place.path)
       rotSector(node, place, kind, random)
       const at = firstDifference(before, contentOf(node, place.path))
@@ -87,11 +89,11 @@ export class Rot {
   }
 }
 
-function somePlace({ disk, nodeId }: RottenNode, view: LogView, random: SeededRandom): Place | undefined {
+/** A byte of some frame that recovery has to look at. */
+export function somePlace({ disk }: RottenNode, view: LogView, random: SeededRandom): Place | undefined {
   const channel = random.below(view.channels.length)
   const { frames } = view.channels[channel]!
   const folder = folderOf(channel)
-  const isOwn = (term: string): boolean => term.includes(` of ${nodeId.slice(0, 8)} `)
   const from = recoveryPosition(disk.peek(`${folder}/recovery.point`))
   const frame = frames[random.below(Math.max(1, frames.length))]
   if (frame === undefined || frame.position < from) return undefined
@@ -101,12 +103,17 @@ function somePlace({ disk, nodeId }: RottenNode, view: LogView, random: SeededRa
   const sectorAt = at - ((at - base) % disk.sectorBytes)
   if (sectorAt < from) return undefined
   const first = frames.findLast((f) => f.position <= sectorAt)?.position ?? 0
+  if (first > at) return undefined
+  return { channel, path: `${folder}/${nameOf(base)}`, offset: at - base, base, sectorAt }
+}
+
+/** Whichever byte of the sector is the first that is hit: does a later frame of this node prove it? */
+function isProven({ disk, nodeId }: RottenNode, view: LogView, { channel, sectorAt }: Place): boolean {
+  const { frames } = view.channels[channel]!
+  const isOwn = (term: string): boolean => term.includes(` of ${nodeId.slice(0, 8)} `)
   const later = frames.filter((f) => f.position >= sectorAt + disk.sectorBytes && isOwn(f.term))
   const started = view.history.findLast(({ name }) => isOwn(name))?.starts[channel] ?? 0
-  // whichever byte of the sector is the first that is hit, it is proven
-  const proven = Math.max(started, ...later.map(({ durable }) => durable))
-  if (first > at || proven < sectorAt + disk.sectorBytes) return undefined
-  return { channel, path: `${folder}/${nameOf(base)}`, offset: at - base, base }
+  return Math.max(started, ...later.map(({ durable }) => durable)) >= sectorAt + disk.sectorBytes
 }
 
 /** The sector of one byte of a file. */

@@ -15,6 +15,7 @@ import { Faults } from './faults.ts'
 import { ClientHistory } from './history.ts'
 import { Rot, type RotKind } from './rot.ts'
 import { RecordRot, ROT_RECORDS } from './rot-record.ts'
+import { ReplicaRot } from './rot-replica.ts'
 import { Actor, LifeEnded, type Pace, Scheduler } from './scheduler.ts'
 import { SimClient } from './sim-client.ts'
 import { simClock } from './sim-clock.ts'
@@ -60,10 +61,10 @@ export class Simulation {
   readonly #cluster: Cluster
   readonly #faults: Faults
   readonly #clients: SimClient[] = []
-  #rot: Rot | RecordRot | undefined
+  #rot: Rot | RecordRot | ReplicaRot | undefined
   #ids = 0
   #failure: Error | undefined
-  #phase: 'faults' | 'calm' | 'last words' | 'quiet' | 'rot' | 'over' = 'faults'
+  #phase: 'faults' | 'calm' | 'last words' | 'quiet' | 'rot' | 'mending' | 'over' = 'faults'
   #phaseSince = 0
 
   /** @param onEvent is called before each event with its number: for faults that are planned, not drawn */
@@ -137,9 +138,10 @@ export class Simulation {
 
   #look(): void {
     this.#scheduler.in(LOOK_MICROS, () => {
-      if (this.#phase !== 'rot') this.#checkers.look() // it reads manifests, too
+      if (this.#phase !== 'rot' && this.#phase !== 'mending') this.#checkers.look() // it reads manifests, too
       for (const node of this.#cluster.nodes) {
-        if (node.running !== undefined) this.#checkers.watermarks(node.name, node.running.status())
+        const hasLost = this.#rot instanceof ReplicaRot && this.#rot.isOf(node) // its watermark goes back with its log
+        if (node.running !== undefined && !hasLost) this.#checkers.watermarks(node.name, node.running.status())
       }
       this.#advancePhase()
       this.#look()
@@ -174,6 +176,10 @@ export class Simulation {
         return
       case 'rot':
         return this.#mustNotLast(lasted, 'a damaged node has neither started nor refused')
+      case 'mending':
+        if (this.#rot instanceof ReplicaRot && this.#isHealthy() && this.#rot.isMended(this.#cluster.master.disk))
+          return this.#enter('over')
+        return this.#mustNotLast(lasted, 'a damaged replica does not hold what its master holds')
       case 'over':
         return
     }
@@ -196,18 +202,19 @@ export class Simulation {
   /** Everything was checked before: what rots now is checked by itself. */
   #beginRot(kind: RotKind): void {
     this.#checkers.atEnd()
-    const { master } = this.#cluster
-    master.losePower('all')
+    const { master, members } = this.#cluster
     const random = streamOf(this.#configuration.seed, 'faults', 1)
-    const record = ROT_RECORDS[random.below(2 * ROT_RECORDS.length)] // half of the time it is the log
-    this.#rot =
-      record === undefined
-        ? Rot.of(master, this.#checkers.view(master.name), kind, random)
-        : RecordRot.of(master, record, kind, random)
+    const victims = ['log', 'log', 'replica', ...ROT_RECORDS] as const
+    const victim = victims[random.below(victims.length)]!
+    const node = victim === 'replica' ? (members[random.below(Math.max(1, members.length))] ?? master) : master
+    node.losePower('all')
+    const view = this.#checkers.view(node.name)
+    if (victim === 'manifest' || victim === 'recovery point') this.#rot = RecordRot.of(node, victim, kind, random)
+    else this.#rot = (node === master ? Rot : ReplicaRot).of(node, view, kind, random)
     if (this.#rot === undefined) return this.#enter('over')
     this.#say(`${kind}: ${this.#rot.describe()}`)
     this.#enter('rot')
-    master.boot()
+    node.boot()
   }
 
   #judgeRot(error: Error | undefined): void {
@@ -215,7 +222,7 @@ export class Simulation {
     this.#enter('over')
   }
 
-  #enter(phase: 'calm' | 'last words' | 'quiet' | 'rot' | 'over'): void {
+  #enter(phase: 'calm' | 'last words' | 'quiet' | 'rot' | 'mending' | 'over'): void {
     this.#phase = phase
     this.#phaseSince = this.#scheduler.now
   }
@@ -290,13 +297,17 @@ export class Simulation {
     const of = (node: SimNode): ClusterNode => node as ClusterNode // the cluster makes no others
     return {
       onRecovered: (node) => {
-        if (this.#rot?.isOf(node) === true) this.#rot.recovered()
+        if (this.#rot?.isOf(node) === true) {
+          if (this.#rot instanceof ReplicaRot) return // what its disk has lost is looked at when it is mended
+          this.#rot.recovered()
+        }
         if (of(node).isMaster) this.#checkers.recoveredMaster(node.name)
         else this.#checkers.recovered(node.name)
       },
       onStarted: (node) => {
         this.#say(`${node.name} has started, life ${node.lives}`)
-        if (this.#rot?.isOf(node) === true) this.#enter('over') // with what it lost it can do without
+        if (this.#rot?.isOf(node) !== true) return
+        this.#enter(this.#rot instanceof ReplicaRot ? 'mending' : 'over') // a recovery point is a hint
       },
       onEnding: (node) => this.#checkers.ending(node.name),
       onDown: (node, error) => {
