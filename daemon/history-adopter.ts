@@ -25,26 +25,25 @@ export class HistoryAdopter {
     this.#options = options
   }
 
-  /** @returns what went wrong, where that is a condition of the world */
+  /**
+   * @returns what kept it from following, with everything as it was
+   * @throws where nobody can say whether the new history is durable: the node has to stop, and a start reads what is there
+   */
   async adopt(history: TermHistory): Promise<AdoptedHistory | TravertineError> {
     const { keeper, threads, held, onCut } = this.#options
     const ends = await this.#quiesce()
-    try {
-      const adopted = await keeper.adopt({ ends, history })
-      const cut = adopted.divergentBytes.reduce((a, b) => a + b, 0)
-      if (cut > 0) {
-        held.cutBehind(adopted.commonEpoch)
-        onCut(cut)
-      }
-      adopted.resume.forEach((position, channel) => {
-        const producers = adopted.producers[channel]
-        threads.send(channel, { type: 'follow', history: adopted.manifest.history, position, producers })
-      })
-      return { resume: adopted.resume, terms: adopted.manifest }
-    } catch (thrown) {
-      if (thrown instanceof TravertineError) return thrown
-      throw thrown
+    const adopted = await keeper.adopt({ ends, history })
+    if (adopted instanceof TravertineError) return adopted
+    const cut = adopted.divergentBytes.reduce((a, b) => a + b, 0)
+    if (cut > 0) {
+      held.cutBehind(adopted.commonEpoch)
+      onCut(cut)
     }
+    adopted.resume.forEach((position, channel) => {
+      const producers = adopted.producers[channel]
+      threads.send(channel, { type: 'follow', history: adopted.manifest.history, position, producers })
+    })
+    return { resume: adopted.resume, terms: adopted.manifest }
   }
 
   /** A channel thread is quiet; its log ends at `position`. */

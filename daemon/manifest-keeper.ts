@@ -3,6 +3,7 @@
  * before has left, so no change is lost to another one.
  */
 import type { ClusterConfig } from '../protocol/cluster-config.ts'
+import { fromWireError, type TravertineError } from '../protocol/errors.ts'
 import type { AdoptOptions, AdoptResult } from '../wal/adopt-history.ts'
 import type { Manifest } from '../wal/manifest.ts'
 import type { JobRunner } from './io/job-pool.ts'
@@ -37,11 +38,15 @@ export class ManifestKeeper {
     })
   }
 
-  /** @throws what `adoptHistory` throws */
-  adopt(from: Omit<AdoptOptions, 'disk' | 'directory' | 'manifest'>): Promise<AdoptResult> {
+  /**
+   * @returns an error: nothing has changed
+   * @throws what `completeAdoption` throws: the disk may hold another history than `current`
+   */
+  adopt(from: Omit<AdoptOptions, 'disk' | 'directory' | 'manifest'>): Promise<AdoptResult | TravertineError> {
     const { pool, directory } = this.#options
     return this.#behind(async () => {
       const result = await pool.run('adoptHistory', { ...from, directory, manifest: this.#current })
+      if ('refused' in result) return fromWireError(result.refused)
       this.#current = result.manifest
       return result
     })

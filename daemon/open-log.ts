@@ -62,6 +62,7 @@ export async function openLog(
   }
   const configs = scans.flatMap((scan) => scan.configs)
   if (manifest.role === 'replica') {
+    await pool.run('writeManifest', { directory, manifest }) // it may stand here and not be durable (makeDurable)
     await Promise.all(scans.map((scan) => pool.run('makeDurable', { directory, scan })))
     const config = configOfScans(manifest, scans, whole.whole)
     const ends = scans.map((scan) => scan.end)

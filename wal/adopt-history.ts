@@ -3,6 +3,10 @@
  *
  * The new history is durable, with its start positions, before any frame of it is accepted on any channel (DESIGN 4b).
  * As at the start of a mastership the replaced manifest alone is the cut; the surplus is in divergent/ before it.
+ *
+ * Two steps, since what fails means two things: `prepareAdoption` leaves the node in the history that it had; once
+ * `completeAdoption` has begun and not returned, a power loss may leave either history, and in neither may anything be
+ * promised before a start has read what is there.
  */
 import { TravertineError } from '../protocol/errors.ts'
 import { sameTerm } from '../protocol/ids.ts'
@@ -10,7 +14,7 @@ import { TERM_HISTORY_LIMIT } from '../protocol/limits.ts'
 import type { Disk } from './disk.ts'
 import { keepDivergent } from './divergent.ts'
 import { foldProducers } from './fold-producers.ts'
-import { type Manifest, writeManifest } from './manifest.ts'
+import { type Manifest, prepareManifest, replaceManifest } from './manifest.ts'
 import type { ProducerTableState } from './producer-table.ts'
 import {
   checkHistory,
@@ -44,8 +48,12 @@ export interface AdoptOptions {
   readonly history: TermHistory
 }
 
-/** @throws LOG_DROPPED, TERM_STALE, TERM_CONFLICT, HISTORY_DIVERGED, DISK_FULL, DISK_FAILED */
-export function adoptHistory(options: AdoptOptions): AdoptResult {
+/**
+ * Everything but the cut: `completeAdoption` has to follow, with nothing appended and no other manifest written between.
+ *
+ * @throws LOG_DROPPED, TERM_STALE, TERM_CONFLICT, HISTORY_DIVERGED, what a disk and a damaged log throw: nothing has changed
+ */
+export function prepareAdoption(options: AdoptOptions): AdoptResult {
   const { disk, directory, manifest, ends, history } = options
   checkHistory(history, manifest.channels)
   const term = checkMasterTerm(manifest, latestTerm(history))
@@ -62,13 +70,18 @@ export function adoptHistory(options: AdoptOptions): AdoptResult {
     return { manifest, resume, divergentBytes, commonEpoch: shared, producers: [] } // the history we have: nothing parts, nothing to write
   }
   const joined = forgetOldest(joinHistories(manifest.history, history), resume, TERM_HISTORY_LIMIT)
-  const adopted: Manifest = { ...manifest, history: joined, fence: term }
-  writeManifest(disk, directory, adopted)
   const { clusterId } = manifest
   const producers = resume.map((to, channel) =>
     to < ends[channel]! ? foldProducers({ disk, directory, channel, clusterId, history: joined, to }) : undefined,
   ) // an end per channel
+  const adopted: Manifest = { ...manifest, history: joined, fence: term }
+  prepareManifest(disk, directory, adopted)
   return { manifest: adopted, resume, divergentBytes, commonEpoch: shared, producers }
+}
+
+/** The cut. @throws DISK_FAILED and others of the disk: nobody can say which history holds */
+export function completeAdoption({ disk, directory, manifest }: AdoptOptions, prepared: AdoptResult): void {
+  if (prepared.manifest !== manifest) replaceManifest(disk, directory)
 }
 
 /** Where no term is shared with a history that has forgotten some, nobody can say where the two part (WAL-48). */

@@ -51,17 +51,28 @@ export const joinPath = (...parts: readonly string[]): string => parts.join('/')
  * Side file, flush, rename, directory flush: in this order.
  */
 export function replaceFile(disk: Disk, directory: string, name: string, bytes: Uint8Array): void {
-  const side = joinPath(directory, `${name}.new`)
-  const file = disk.create(side)
+  writeSideFile(disk, directory, name, bytes)
+  putInPlace(disk, directory, name)
+}
+
+/** The first half of `replaceFile`. Whatever it throws, `directory/name` is what it was. */
+export function writeSideFile(disk: Disk, directory: string, name: string, bytes: Uint8Array): void {
+  const file = disk.create(sideOf(directory, name))
   try {
     file.write([bytes], 0)
     file.syncData()
   } finally {
     file.close()
   }
-  disk.rename(side, joinPath(directory, name))
+}
+
+/** The second half. Where it throws, nobody can say which bytes a power loss would leave. */
+export function putInPlace(disk: Disk, directory: string, name: string): void {
+  disk.rename(sideOf(directory, name), joinPath(directory, name))
   disk.syncDirectory(directory)
 }
+
+const sideOf = (directory: string, name: string): string => joinPath(directory, `${name}.new`)
 
 export function readWholeFile(disk: Disk, path: string): Buffer {
   const file = disk.open(path, 'read')

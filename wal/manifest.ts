@@ -18,7 +18,7 @@ import {
   termNumber,
 } from '../protocol/ids.ts'
 import { CHANNEL_COUNT_LIMIT, REPLICA_COUNT_LIMIT, SEGMENT_BYTES_LIMIT, SEGMENT_BYTES_MIN } from '../protocol/limits.ts'
-import { type Disk, joinPath, readWholeFile, replaceFile } from './disk.ts'
+import { type Disk, joinPath, putInPlace, readWholeFile, replaceFile, writeSideFile } from './disk.ts'
 import { RecordFields } from './record-fields.ts'
 import { decodeSmallRecord, encodeSmallRecord, type SmallRecordKind } from './small-record.ts'
 import type { Mastership, TermHistory } from './term-history.ts'
@@ -47,6 +47,16 @@ export function encodeManifest(manifest: Manifest): Buffer {
 
 export function writeManifest(disk: Disk, directory: string, manifest: Manifest): void {
   replaceFile(disk, directory, MANIFEST_NAME, encodeManifest(manifest))
+}
+
+/** Durable beside the one that holds, which stays as it is. */
+export function prepareManifest(disk: Disk, directory: string, manifest: Manifest): void {
+  writeSideFile(disk, directory, MANIFEST_NAME, encodeManifest(manifest))
+}
+
+/** The one that was prepared last holds from now on. Where it throws, nobody can say which one a power loss would leave. */
+export function replaceManifest(disk: Disk, directory: string): void {
+  putInPlace(disk, directory, MANIFEST_NAME)
 }
 
 /** @throws DIRECTORY_MISSING, DIRECTORY_NOT_INITIALISED, FORMAT_UNSUPPORTED, MANIFEST_CORRUPT */

@@ -153,12 +153,13 @@ function refuseBelowStored(whole: WholeResult, scans: readonly ChannelScan[]): v
  * Writes again what no seal proves durable, and flushes it. After a failed fdatasync the kernel may keep pages that it
  * believes clean: only a new write makes them dirty, so that the flush tells the truth.
  *
- * And flushes the names. A process that was killed right after a rename (a segment that it prepared, a manifest with a
- * new history) leaves a file that everybody sees, and that a power loss takes away with all that was answered from it.
+ * And flushes the names. A process that was killed right after a rename (of a segment that it prepared) leaves a file that
+ * everybody sees, and that a power loss takes away with all that was answered from it. That of the manifest is not among
+ * them: its flush may have failed, and only one that is written anew makes another flush tell the truth. Whoever starts
+ * replaces it: a master as step 1, a replica with what it has read.
  */
 export function makeDurable(disk: Disk, directory: string, scan: ChannelScan): void {
   const folder = channelDirectory(directory, scan.channel)
-  disk.syncDirectory(directory)
   disk.syncDirectory(folder)
   if (scan.end === scan.provenPosition) return
   const segments = new Segments({ disk, directory: folder, segmentBytes: 0, access: 'write' })

@@ -4,7 +4,7 @@
  */
 import { asError, TravertineError, toWireError, type WireError } from '../../protocol/errors.ts'
 import { HOLE_SEGMENTS, LOW_WATER_SEGMENTS } from '../../protocol/limits.ts'
-import { type AdoptOptions, type AdoptResult, adoptHistory } from '../../wal/adopt-history.ts'
+import { type AdoptOptions, type AdoptResult, completeAdoption, prepareAdoption } from '../../wal/adopt-history.ts'
 import type { Disk } from '../../wal/disk.ts'
 import { type FoldOptions, foldProducers } from '../../wal/fold-producers.ts'
 import { type Manifest, writeManifest } from '../../wal/manifest.ts'
@@ -28,7 +28,8 @@ export interface Jobs {
   writeManifest: { args: { directory: string; manifest: Manifest }; result: undefined }
   /** The table of a channel where it goes on. */
   foldProducers: { args: Omit<FoldOptions, 'disk'>; result: ProducerTableState }
-  adoptHistory: { args: Omit<AdoptOptions, 'disk'>; result: AdoptResult }
+  /** Refused: nothing has changed. Any other error: nobody can say which history is durable. */
+  adoptHistory: { args: Omit<AdoptOptions, 'disk'>; result: AdoptResult | { refused: WireError } }
   prepareSegment: {
     args: {
       directory: string
@@ -89,7 +90,18 @@ const workOn = (disk: Disk): Work => ({
     return undefined
   },
   foldProducers: (args) => foldProducers({ ...args, disk }),
-  adoptHistory: (args) => adoptHistory({ ...args, disk }),
+  adoptHistory: (args) => {
+    const options = { ...args, disk }
+    let prepared: AdoptResult
+    try {
+      prepared = prepareAdoption(options)
+    } catch (thrown) {
+      if (thrown instanceof TravertineError) return { refused: toWireError(thrown) }
+      throw thrown
+    }
+    completeAdoption(options, prepared)
+    return prepared
+  },
   prepareSegment: ({ directory, channels, channel, base, bytes, filling, doorbell }) => {
     // what holes will take must not be taken from the room that is kept below the low-water mark
     const roomBytes = (LOW_WATER_SEGMENTS + HOLE_SEGMENTS) * bytes * channels

@@ -5,12 +5,12 @@ import { EMPTY_CONFIG } from '../../protocol/cluster-config.ts'
 import { headerSeed } from '../../protocol/frame.ts'
 import { FrameReader } from '../../protocol/frame-reader.ts'
 import { channelId, nodeId } from '../../protocol/ids.ts'
-import { adoptHistory } from '../../wal/adopt-history.ts'
+import { completeAdoption, prepareAdoption } from '../../wal/adopt-history.ts'
 import { ChannelWriter } from '../../wal/channel-writer.ts'
 import type { Disk } from '../../wal/disk.ts'
 import { foldProducers } from '../../wal/fold-producers.ts'
 import { initDirectory } from '../../wal/init-directory.ts'
-import { type Manifest, readManifest } from '../../wal/manifest.ts'
+import { type Manifest, readManifest, writeManifest } from '../../wal/manifest.ts'
 import { makeDurable, wholeOfScans } from '../../wal/mastership.ts'
 import { type ProducerLimits, type ProducerTable, plainTable } from '../../wal/producer-table.ts'
 import { writeRecoveryPoint } from '../../wal/recovery-point.ts'
@@ -51,6 +51,7 @@ export class SimReplica {
     this.#limits = limits
     this.manifest = readManifest(disk, DIRECTORY)
     const scans = scanAll(disk, this.manifest)
+    writeManifest(disk, DIRECTORY, this.manifest)
     for (const scan of scans) makeDurable(disk, DIRECTORY, scan)
     this.resume = scans.map((scan) => scan.end)
     this.producers = scans.map(({ channel, end }) => this.#fold(channel, end))
@@ -62,13 +63,15 @@ export class SimReplica {
   }
 
   adopt(history: TermHistory): void {
-    const result = adoptHistory({
+    const options = {
       disk: this.#disk,
       directory: DIRECTORY,
       manifest: this.manifest,
       ends: this.#logs.length === 0 ? this.resume : this.#logs.map((log) => log.durablePosition),
       history,
-    })
+    }
+    const result = prepareAdoption(options)
+    completeAdoption(options, result)
     this.manifest = result.manifest
     this.resume = result.resume
     if (result.divergentBytes.some((bytes) => bytes > 0)) this.#whole.cutBehind(result.commonEpoch)

@@ -9,10 +9,20 @@
  */
 import { EPOCH_BOUND, EPOCH_RING } from '../../protocol/limits.ts'
 import type { Configuration } from './configuration.ts'
+import { DIRECTORY } from './sim-node.ts'
 import { Simulation, type SimWorld } from './simulation.ts'
 
-/** To A and B: master and replica. Power: what was not flushed is gone; kill: it stays. */
-export const ACTS = ['kill A', 'kill B', 'power of A', 'power of B', 'cut A to B', 'cut B to A'] as const
+/** To A and B: master and replica. Power: what was not flushed is gone; kill: it stays. Names: the next flush of the manifest's fails. */
+export const ACTS = [
+  'kill A',
+  'kill B',
+  'power of A',
+  'power of B',
+  'cut A to B',
+  'cut B to A',
+  'names of A',
+  'names of B',
+] as const
 export type Act = (typeof ACTS)[number]
 
 export interface Planned {
@@ -133,6 +143,10 @@ function play(act: Act, { cluster, network }: SimWorld): void {
       return network.cut(a.name, b.name)
     case 'cut B to A':
       return network.cut(b.name, a.name)
+    case 'names of A':
+      return a.disk.fail({ kind: 'syncDirectory', path: DIRECTORY })
+    case 'names of B':
+      return b.disk.fail({ kind: 'syncDirectory', path: DIRECTORY })
   }
 }
 

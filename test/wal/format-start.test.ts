@@ -1,6 +1,6 @@
 /** Start of a mastership and adoption of a history, on logs made by hand: docs/WAL_FORMAT.md chapter 7. */
 import t from 'tap'
-import { adoptHistory } from '../../wal/adopt-history.ts'
+import { type AdoptOptions, type AdoptResult, completeAdoption, prepareAdoption } from '../../wal/adopt-history.ts'
 import { readWholeFile } from '../../wal/disk.ts'
 import { type Manifest, readManifest } from '../../wal/manifest.ts'
 import { startMastership } from '../../wal/mastership.ts'
@@ -141,6 +141,12 @@ t.test('WAL-72: an epoch that was STORED and is not whole is refused, and nothin
   t.end()
 })
 
+function adoptHistory(options: AdoptOptions): AdoptResult {
+  const prepared = prepareAdoption(options)
+  completeAdoption(options, prepared)
+  return prepared
+}
+
 t.test('WAL-76: a replica goes on at the end of its channel, in the middle of an epoch too', (t) => {
   const replica = manifestOf(2, [mastership(4, [0, 0], 0n, OTHER)], 'replica')
   const { bytes, ends } = frames([session(1n), seal(1n, both), session(2n)], first)
@@ -165,7 +171,7 @@ t.test('WAL-77: a new history is durable before it is followed, and what parts f
   const old = mastership(4, [0, 0], 0n, OTHER)
   const replica = manifestOf(2, [old], 'replica')
   const { bytes, ends } = frames([session(1n), seal(1n), session(2n), seal(2n)], first)
-  const adopt = (disk: SimDisk, history: Manifest['history']): ReturnType<typeof adoptHistory> =>
+  const adopt = (disk: SimDisk, history: Manifest['history']): AdoptResult =>
     adoptHistory({ disk, directory: DIRECTORY, manifest: replica, ends: [ends[3]!, 0], history })
   const disk = emptyLog(replica)
   overwrite(disk, 0, 0, bytes)
