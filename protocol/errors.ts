@@ -40,6 +40,7 @@ export const ERROR_CODES = {
   LOG_DROPPED: [36, false],
   CASCADE_LOOP: [37, false],
   FED_ALREADY: [38, true],
+  NAMED_TWICE: [39, false],
   // node
   CHANNEL_POISONED: [40, false],
   DISK_LOW: [41, true],

@@ -71,6 +71,7 @@ const EXIT_CODE_OF: Readonly<Record<ErrorCode, ExitCode>> = {
   LOG_DROPPED: ExitCode.LOG,
   CASCADE_LOOP: ExitCode.NETWORK,
   FED_ALREADY: ExitCode.NETWORK,
+  NAMED_TWICE: ExitCode.NETWORK,
   CHANNEL_POISONED: ExitCode.DISK,
   DISK_LOW: ExitCode.DISK,
   SHUTTING_DOWN: ExitCode.NETWORK,

@@ -44,6 +44,7 @@ export class Cascade {
         new ReplicationSession({
           facts,
           member,
+          members: () => this.#replicas.members,
           source: () => (this.#isSuspended || this.#restsUntil !== undefined ? undefined : this.#source),
           committed,
           ends: () => this.#ends,

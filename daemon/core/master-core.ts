@@ -60,6 +60,7 @@ export class MasterCore implements Core {
         new ReplicationSession({
           facts,
           member,
+          members: () => this.#replicas.members,
           source: () => source,
           committed,
           ends: () => this.#ends,

@@ -2,9 +2,13 @@
  * The feeding side of one replica, on its master or on a replica that feeds it (decision 0014): dial, begin, open the rows,
  * stream, and begin again after any break, for ever.
  *
- *   idle -> dialling -> beginning -> opening -> streaming
- *     ^                                  |          |
- *     +------------ closing <------------+----------+
+ *   idle -> dialling (-> asking) -> beginning -> opening -> streaming
+ *     ^                                             |          |
+ *     +----------------- closing <------------------+----------+
+ *
+ * Two members may name one node, by mistake. It would give each new session of either the place of the other one, for ever,
+ * and its one disk would count twice. So of the rows of one node one is open at most: who meets it a second time is told
+ * NAMED_TWICE, and from then on asks who is there before it begins.
  *
  * A replica that was removed is retired: its session ends, and the row is free when it is `idle`, not before. A dial that is
  * under way is waited for: what it brings must not be taken for the next owner of the row.
@@ -23,7 +27,7 @@ import type { ConnectionId, Effect } from './events.ts'
 import { checkChannels, type NodeFacts, unexpected } from './node-facts.ts'
 import { toWireHistory } from './wire-history.ts'
 
-export type ReplicationState = 'idle' | 'dialling' | 'beginning' | 'opening' | 'streaming' | 'closing'
+export type ReplicationState = 'idle' | 'dialling' | 'asking' | 'beginning' | 'opening' | 'streaming' | 'closing'
 
 /** Whose log is streamed. */
 export interface Source {
@@ -38,6 +42,8 @@ export interface Source {
 export interface ReplicationOptions {
   readonly facts: NodeFacts
   readonly member: Member
+  /** All members, this one too. */
+  readonly members: () => readonly ReplicationSession[]
   /** undefined: nobody is fed now. Where it changes, sessions have to be interrupted before. */
   readonly source: () => Source | undefined
   /** Readers may be shown what is not above it; undefined while it is not known. */
@@ -63,6 +69,8 @@ export class ReplicationSession {
   #groupCommitSent = -1n
   #groupCommitInFlight = false
   #member: Member
+  /** Of the node that was met there last. */
+  #nodeId: string | undefined
   #isRetired = false
   #hasStreamed = false
   /** Why the replica is not streaming now; shown in status. */
@@ -125,13 +133,19 @@ export class ReplicationSession {
   }
 
   connected(connection: ConnectionId): Effect[] {
-    const { facts, ends } = this.#options
     const source = this.#options.source()
     if (this.#isRetired || source === undefined) {
       this.state = 'idle'
       return [{ type: 'close', connection }]
     }
     this.#connection = connection
+    if (this.#twin(BEGUN) === undefined) return this.#begin(source)
+    this.state = 'asking'
+    return [this.#send({ type: 'status' })]
+  }
+
+  #begin(source: Source): Effect[] {
+    const { facts, ends } = this.#options
     this.state = 'beginning'
     return [
       this.#send({
@@ -158,8 +172,10 @@ export class ReplicationSession {
   /** @throws MESSAGE_UNEXPECTED, CHANNEL_COUNT_MISMATCH */
   message(now: number, message: Message, host: string): Effect[] {
     switch (message.type) {
+      case 'status_ok':
+        return this.#answered(now, message)
       case 'session_begin_ok':
-        return this.#begun(message, host)
+        return this.#begun(now, message, host)
       case 'heartbeat_ok':
         return []
       case 'group_commit_ok':
@@ -171,8 +187,22 @@ export class ReplicationSession {
       case 'session_end':
         return this.#breakOff(now, gone(`it has ended the session: ${message.reason}`))
       default:
-        throw unexpected(message, `in state ${this.state} of a replication session`)
+        throw this.#unexpected(message)
     }
+  }
+
+  #unexpected(message: Message): TravertineError {
+    return unexpected(message, `in state ${this.state} of a replication session`)
+  }
+
+  /** The node that is there is fed in the row of `twin`. */
+  #leave(now: number, twin: ReplicationSession): Effect[] {
+    const error = new TravertineError(
+      'NAMED_TWICE',
+      `Cannot stream to ${this.member.address}: found the replica that is fed as ${twin.member.address}, expected another one`,
+      { hint: 'one node has two names here: remove one of them' },
+    )
+    return [this.#send({ type: 'session_end', reason: error.message }), ...this.#breakOff(now, error)]
   }
 
   closed(now: number, error: TravertineError | undefined): Effect[] {
@@ -218,11 +248,30 @@ export class ReplicationSession {
     return [this.#send({ type: 'session_end', reason }), { type: 'close', connection: this.#connection }]
   }
 
-  #begun(message: Message<'session_begin_ok'>, host: string): Effect[] {
-    if (this.state !== 'beginning') throw unexpected(message, `in state ${this.state} of a replication session`)
+  /** Another member's row that is one of the same node. */
+  #twin(states: ReadonlySet<ReplicationState>): ReplicationSession | undefined {
+    if (this.#nodeId === undefined) return undefined
+    const others = this.#options.members().filter((other) => other !== this && other.#nodeId === this.#nodeId)
+    return others.find(({ state }) => states.has(state))
+  }
+
+  #answered(now: number, message: Message<'status_ok'>): Effect[] {
+    const source = this.#options.source()
+    if (this.state !== 'asking' || source === undefined) throw this.#unexpected(message)
+    const { nodeId } = message.status
+    if (typeof nodeId === 'string') this.#nodeId = nodeId // else it is the one that we know, for all we know
+    const twin = this.#twin(BEGUN)
+    return twin === undefined ? this.#begin(source) : this.#leave(now, twin)
+  }
+
+  #begun(now: number, message: Message<'session_begin_ok'>, host: string): Effect[] {
+    if (this.state !== 'beginning') throw this.#unexpected(message)
     negotiateVersion({ versionMin: message.version, versionMax: message.version }) // it is one of ours
     checkChannels(this.#options.facts, message.logPorts.length)
     checkChannels(this.#options.facts, message.resume.length)
+    this.#nodeId = message.nodeId
+    const twin = this.#twin(HAS_ROW)
+    if (twin !== undefined) return this.#leave(now, twin)
     this.state = 'opening'
     this.#session = this.#options.nextSession()
     this.#rowsOpen.clear()
@@ -276,6 +325,10 @@ export class ReplicationSession {
     return { type: 'send', connection: this.#connection!, message } // callers have checked that there is one
   }
 }
+
+/** Its row is open, or may be. */
+const HAS_ROW: ReadonlySet<ReplicationState> = new Set(['opening', 'streaming', 'closing'])
+const BEGUN: ReadonlySet<ReplicationState> = new Set([...HAS_ROW, 'beginning'])
 
 const REMOVED = 'the replica was removed from the cluster'
 

@@ -41,6 +41,8 @@ export function buildMessage(type: string, args: Arguments): Message {
         resume: args.listOption('resume', [0]),
         logPorts: args.listOption('ports', [7601]),
       }
+    case 'status_ok':
+      return { type, status: { nodeId: nodeNamed(args.option('node') ?? 'B') } }
     case 'config_change':
       return { type, ...versions('2..2'), ...configChange(args) }
     case 'heartbeat':
