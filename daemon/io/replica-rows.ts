@@ -2,7 +2,7 @@
  * The replicas that one channel feeds, by rows: on a master, and on a replica that feeds others. Opens and ends senders,
  * and tells whoever keeps the rows what becomes of them.
  */
-import type { TravertineError } from '../../protocol/errors.ts'
+import { TravertineError } from '../../protocol/errors.ts'
 import type { World } from '../../protocol/world.ts'
 import type { Segments } from '../../wal/segments.ts'
 import { ReplicaSender } from './replica-sender.ts'
@@ -52,12 +52,20 @@ export class ReplicaRows {
 
   open(row: number, session: bigint, { host, port, ...peer }: RowPeer): void {
     const { channel, world, keeper, openFiles, durablePosition, onRow } = this.#options
+    let files: Segments
+    try {
+      files = openFiles()
+    } catch (thrown) {
+      if (!(thrown instanceof TravertineError)) throw thrown
+      // too many open files, say: no reason to end the node, nor to leave a connection behind. The session is tried again
+      return keeper.down(row, () => onRow('rowDown', row, session, thrown))
+    }
     const sender = new ReplicaSender({
       ...peer,
       clock: world.clock,
       connection: world.network.dial(host, port),
       channel,
-      files: openFiles(),
+      files,
       durablePosition,
       onOpen: (position) => keeper.up(row, position, () => onRow('rowOpen', row, session)),
       onDurable: (position, flushMicros) => keeper.durable(row, position, flushMicros),
