@@ -235,7 +235,9 @@ export class RunningNode {
         const { connection, history } = effect
         void this.#adopter.adopt(history).then(
           (result) => this.#step({ type: 'adopted', connection, result }),
-          (thrown: unknown) => this.#fail(asError(thrown)),
+          (thrown: unknown) => {
+            if (this.#stopping === undefined) this.#fail(asError(thrown)) // else the pool has cut it off: a start reads what is there
+          },
         )
         return undefined
       }

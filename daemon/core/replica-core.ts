@@ -34,13 +34,14 @@ interface Following extends Feeder {
 interface SessionRequest {
   readonly connection: ConnectionId
   readonly message: Message<'session_begin'>
+  readonly sender: Feeder
 }
 
 export class ReplicaCore implements Core {
   readonly #facts: NodeFacts
   readonly #connections = new Connections()
   #following: Following | undefined
-  /** A newer session_begin that arrived while an adoption was under way; the newest one only. */
+  /** A session_begin that arrived while an adoption was under way; of several the one that would have the place of the others. */
   #next: SessionRequest | undefined
   #adopting = false
   #masterAddress = ''
@@ -215,15 +216,27 @@ export class ReplicaCore implements Core {
     checkHistory(fromWireHistory(message.history), this.#facts.channels)
     // before the session with a rightful master is ended
     const term = checkMasterTerm(this.#terms, latestTerm(fromWireHistory(message.history)))
-    checkFeeder(this.#facts.nodeId, { ...message, term }, this.#following)
+    const sender = { nodeId: message.nodeId, via: message.via, term }
+    checkFeeder(this.#facts.nodeId, sender, this.#following)
+    const waiting = this.#waiting
+    if (waiting !== undefined) {
+      checkMasterTerm({ history: fromWireHistory(waiting.message.history), fence: undefined }, term)
+      checkFeeder(this.#facts.nodeId, sender, waiting.sender)
+    }
     const state = this.#connections.get(connection)
     if (state !== undefined) state.inSession = true
     if (!this.#adopting) return this.#adopt(now, connection, message)
-    const waiting = this.#next?.connection
-    this.#next = { connection, message }
-    return waiting === undefined || waiting === connection
+    this.#next = { connection, message, sender }
+    return waiting === undefined || waiting.connection === connection
       ? []
-      : [{ type: 'close', connection: waiting }, ...this.#closed(now, waiting, undefined)]
+      : [{ type: 'close', connection: waiting.connection }, ...this.#closed(now, waiting.connection, undefined)]
+  }
+
+  /** Who waits, if it is still there. */
+  get #waiting(): SessionRequest | undefined {
+    return this.#next !== undefined && this.#connections.get(this.#next.connection) !== undefined
+      ? this.#next
+      : undefined
   }
 
   #adopt(now: number, connection: ConnectionId, message: Message<'session_begin'>): Effect[] {
@@ -278,6 +291,7 @@ export class ReplicaCore implements Core {
         this.#cascade.resume(this.#sourceBelow(following, result.terms.history), result.resume)
       }
     }
+    if (this.#stopAt !== undefined) return effects // nothing begins any more, and whoever waits is told so by the end
     const next = this.#takeNext(now, effects)
     if (next !== undefined) return [...effects, ...this.#adopt(now, next.connection, next.message)]
     if (this.#following === undefined) return effects
@@ -292,9 +306,9 @@ export class ReplicaCore implements Core {
 
   /** The waiting session_begin, if its connection lives and its term is still good beside what was adopted meanwhile. */
   #takeNext(now: number, effects: Effect[]): SessionRequest | undefined {
-    const next = this.#next
+    const next = this.#waiting
     this.#next = undefined
-    if (next === undefined || this.#connections.get(next.connection) === undefined) return undefined
+    if (next === undefined) return undefined
     try {
       checkMasterTerm(this.#terms, fromWireHistory(next.message.history).at(-1)?.term)
       return next
