@@ -115,11 +115,11 @@ export class Cascade {
   /** @param isFed somebody feeds this node */
   tick(now: number, isFed: boolean): Effect[] {
     const taken = this.#config.members.length < this.#wanted.length ? this.#takeUp(now) : []
-    return [...taken, ...this.#letGo(now, isFed), ...this.#replicas.tick(now), ...this.advance()]
+    return [...taken, ...this.#letGoNowAndThen(now, isFed), ...this.#replicas.tick(now), ...this.advance()]
   }
 
   /** Who is not fed itself has little to give: now and then it lets go of those below, in case that another one is fed. */
-  #letGo(now: number, isFed: boolean): Effect[] {
+  #letGoNowAndThen(now: number, isFed: boolean): Effect[] {
     if (isFed) {
       this.#letGoAt = undefined
       this.#restsUntil = undefined
@@ -127,7 +127,11 @@ export class Cascade {
     }
     if (this.#restsUntil !== undefined && now >= this.#restsUntil) this.#restsUntil = undefined
     this.#letGoAt ??= now + UNFED_MS_MAX
-    if (now < this.#letGoAt) return []
+    return now < this.#letGoAt ? [] : this.letGo(now)
+  }
+
+  /** Also when the feeder of this node has let go of it: it may not be fed itself, and those below cannot know. */
+  letGo(now: number): Effect[] {
     this.#restsUntil = now + UNFED_REST_MS
     this.#letGoAt = now + UNFED_REST_MS + UNFED_MS_MAX
     return this.#replicas.interrupt(now, 'this feeder is not fed itself: another one may be')

@@ -183,7 +183,7 @@ export class ReplicaCore implements Core {
       case 'epoch':
         return []
       case 'session_end':
-        return [{ type: 'close', connection }, ...this.#closed(now, connection, undefined)]
+        return [{ type: 'close', connection }, ...this.#ended(now, connection)]
       default:
         throw unexpected(message, 'on a replica')
     }
@@ -344,6 +344,13 @@ export class ReplicaCore implements Core {
     if (following === undefined || following.connection !== connection) return this.#readers.closed(connection)
     if (!this.#adopting) this.#following = undefined
     return [{ type: 'forgetSession', session: following.session }]
+  }
+
+  /** A feeder that lets go may be cut off from the master: then those below have to be free at the same time (REP-85). */
+  #ended(now: number, connection: ConnectionId): Effect[] {
+    const following = this.#following
+    const isByFeeder = following?.connection === connection && following.via.length > 0
+    return [...this.#closed(now, connection, undefined), ...(isByFeeder ? this.#cascade.letGo(now) : [])]
   }
 
   #refuse(now: number, connection: ConnectionId, error: TravertineError): Effect[] {
