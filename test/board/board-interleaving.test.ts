@@ -19,7 +19,5 @@ expectSound(t, configuration({ sessions: [5, 1], ring: 3, bound: 3 }), 250_000)
 expectSound(t, configuration({ sessions: [2, 2], ring: 8, bound: 8 }), 90_000)
 // BOUND smaller than the ring
 expectSound(t, configuration({ sessions: [3, 1], ring: 4, bound: 2 }), 50_000)
-// nothing brought into one form
-expectSound(t, configuration({ sessions: [3, 1], exact: true }), 200_000)
 // unequal loads on three channels, the third depends on the first
 expectSound(t, configuration({ sessions: [5, 1, 1], after: [undefined, undefined, 0] }), 500_000)

@@ -60,7 +60,7 @@ export function committedBodies(
 function readChannel(disk: Disk, directory: string, manifest: NaiveManifest, channel: number): NaiveFrame[] {
   const folder = `${directory}/channels/${channel < 10 ? '0' : ''}${channel}`
   const names = disk.list(folder).filter((name) => /^[0-9a-f]{16}\.wal$/.test(name))
-  const bytes = Buffer.concat(names.map((name) => readAll(disk, `${folder}/${name}`)))
+  const bytes = readAll(disk, ...names.map((name) => `${folder}/${name}`))
   const seedBytes = Buffer.concat([
     Buffer.from(manifest.clusterId.replaceAll('-', ''), 'hex'),
     Buffer.from([channel, 0, 0, 0]),
@@ -115,10 +115,14 @@ export function wholeEpochs(frames: readonly (readonly NaiveFrame[])[]): bigint[
   return [...whole].filter((epoch) => epoch > 0n)
 }
 
-function readAll(disk: Disk, path: string): Buffer {
-  const file = disk.open(path, 'read')
-  const bytes = Buffer.alloc(file.bytes())
-  file.read(bytes, 0)
-  file.close()
-  return bytes
+/** One file, or several as one stream of bytes. */
+function readAll(disk: Disk, ...paths: readonly string[]): Buffer {
+  const files = paths.map((path) => disk.open(path, 'read'))
+  const bytes = Buffer.allocUnsafe(files.reduce((sum, file) => sum + file.bytes(), 0))
+  let end = 0
+  for (const file of files) {
+    end += file.read(bytes.subarray(end, end + file.bytes()), 0)
+    file.close()
+  }
+  return bytes.subarray(0, end)
 }
