@@ -2,7 +2,7 @@
  * How every sub-command is made: the same options, the same shape of help, the same refusal of what is wrong.
  *
  * Each help text ends with examples and the exit codes that can occur; both are data here, so that a test can ask for
- * them. Refusals are thrown (commander's `CommanderError`), never printed here: main.ts prints all errors.
+ * them. Refusals are thrown (commander's `CommanderError`), never printed here: travertine.ts prints all errors.
  */
 import { Command, InvalidArgumentError } from 'commander'
 import { EXIT_CODE_MEANINGS, type ExitCode } from './exit-codes.ts'

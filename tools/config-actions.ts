@@ -91,5 +91,5 @@ function originText(origin: Origin): string {
   }
 }
 
-/** In the form of commander's own refusals: main.ts prints it with the hint to `--help`. */
+/** In the form of commander's own refusals: travertine.ts prints it with the hint to `--help`. */
 const usage = (text: string): CommanderError => new CommanderError(2, 'travertine.config', `error: ${text}`)

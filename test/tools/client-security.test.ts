@@ -2,10 +2,11 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { PROJECT } from '../checks/source-files.ts'
+import { PROJECT } from '../project.ts'
 import { temporaryDirectory } from '../temp-directory.ts'
+import { runHere } from './in-process.ts'
 import { newMaster, newReplica, runNode } from './node-pair.ts'
-import { errorCode, lastObject, run } from './travertine.ts'
+import { type Ended, errorCode, lastObject, run } from './travertine.ts'
 
 const CLUSTER = '00000000-0000-4000-8000-000000000001'
 const SECRETS = { all: 'all-0123456789abcdef0123456789abcdef', reader: 'reader-0123456789abcdef0123456789ab' }
@@ -36,11 +37,12 @@ t.test('load, status and tail prove a secret, and speak TLS', async (t) => {
   const address = `127.0.0.1:${master.port}`
   const load = ['load', input, '--format', 'lines', '--address', address, '--json']
   let printed = ''
-  const runs = async (...words: readonly string[]) => {
-    const ended = await run(t, words)
+  const noted = (ended: Ended): Ended => {
     printed += ended.stdout + ended.stderr
     return ended
   }
+  const runs = async (...words: readonly string[]) => noted(await run(t, words))
+  const asks = async (...words: readonly string[]) => noted(await runHere(words))
 
   const loaded = await runs(...load, '--secret-file', nodeSecrets, ...TLS)
   t.match(lastObject(loaded), { ok: true, acknowledged: { records: 3 } }, 'PROPAGATED: the pair speaks TLS, too')
@@ -49,7 +51,7 @@ t.test('load, status and tail prove a secret, and speak TLS', async (t) => {
   const tail = await runs('tail', address, '--secret-file', reader, ...TLS)
   t.same((tail.stdout.match(/"value":"\w+"/g) ?? []).join(), '"value":"one","value":"two","value":"three"')
 
-  const code = async (...words: readonly string[]): Promise<unknown> => errorCode(lastObject(await runs(...words)))
+  const code = async (...words: readonly string[]): Promise<unknown> => errorCode(lastObject(await asks(...words)))
   t.equal(await code(...load, ...TLS), 'AUTHENTICATION_FAILED', 'no secret')
   t.equal(await code(...load, '--secret-file', stranger, ...TLS), 'AUTHENTICATION_FAILED', 'a wrong one')
   t.equal(await code(...load, '--secret-file', reader, ...TLS), 'CONFIG_INVALID', 'none that lets write')
@@ -58,7 +60,7 @@ t.test('load, status and tail prove a secret, and speak TLS', async (t) => {
   t.equal(await code(...load, '--secret-file', nodeSecrets, '--ca', key('ca.crt')), 'CONNECT_FAILED', 'no certificate')
   t.equal(await code(...load, '--secret-file', join(directory, 'none'), ...TLS), 'CONFIG_INVALID', 'no such file')
   t.equal(await code(...load, '--cert', key('client.crt')), 'CONFIG_INVALID', 'a certificate without its key')
-  const wrong = await runs('status', address, '--secret-file', stranger, ...TLS)
+  const wrong = await asks('status', address, '--secret-file', stranger, ...TLS)
   t.equal(wrong.code, 9)
   t.match(wrong.stdout, /WHY .*AUTHENTICATION_FAILED/)
 

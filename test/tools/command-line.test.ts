@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { ERROR_CODES, isErrorCode, TravertineError } from '../../protocol/errors.ts'
 import { EXIT_CODE_MEANINGS, ExitCode, exitCodeOf, exitCodeOfSignal, InterruptedError } from '../../tools/exit-codes.ts'
+import { runHere } from './in-process.ts'
 import { type Ended, errorCode, lastObject, run, start } from './travertine.ts'
 
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url))
@@ -12,11 +13,11 @@ const MEANINGS = Object.entries(EXIT_CODE_MEANINGS)
 
 /** The help of each sub-command that the program itself lists, by its name. */
 async function readHelp(): Promise<ReadonlyMap<string, Ended>> {
-  const { stdout } = await run(t, ['--help'])
+  const { stdout } = await runHere(['--help'])
   const [, list = ''] = /\nCommands:\n([\s\S]+?)\n\n/.exec(stdout) ?? []
   const help = new Map<string, Ended>()
   for (const [, name = ''] of list.matchAll(/^ {2}([a-z]+) /gm)) {
-    if (name !== 'help') help.set(name, await run(t, [name, '--help']))
+    if (name !== 'help') help.set(name, await runHere([name, '--help']))
   }
   return help
 }
@@ -101,25 +102,26 @@ t.test('a wrong command line: exit code 2, what is wrong, and what to look at', 
     [[], /found no command[\s\S]+travertine --help/],
   ]
   for (const [words, says] of cases) {
-    const ended = await run(t, words)
+    const ended = await runHere(words)
     t.equal(ended.code, 2, words.join(' '))
     t.match(ended.stderr, says)
     t.equal(ended.stdout, '', words.join(' '))
     t.notMatch(ended.stderr, /Defect|\n +at /, 'no stack traces')
   }
   const json = await run(t, ['run', '--json'])
-  t.equal(json.code, 2)
+  t.equal(json.code, 2, 'of a process, too')
   t.equal(errorCode(lastObject(json)), 'CONFIG_INVALID')
 })
 
 t.test('--version is that of the package', async (t) => {
   const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'))
-  for (const word of ['--version', '-V'])
-    t.same(await run(t, [word]), { code: 0, signal: null, stdout: `${version}\n`, stderr: '' })
+  const shown = { code: 0, signal: null, stdout: `${version}\n`, stderr: '' }
+  t.same(await run(t, ['--version']), shown)
+  t.same(await runHere(['-V']), shown)
 })
 
 t.test('an error is text on stderr; with --json one object on stdout as well', async (t) => {
-  const plain = await run(t, ['run', '/does/not/exist'])
+  const plain = await runHere(['run', '/does/not/exist'])
   t.equal(plain.stdout, '')
   t.equal(
     plain.stderr,
@@ -137,7 +139,7 @@ t.test('an error is text on stderr; with --json one object on stdout as well', a
       where: { file: '/does/not/exist' },
     },
   })
-  const behind = await run(t, ['run', '--', '--json'])
+  const behind = await runHere(['run', '--', '--json'])
   t.equal(behind.stdout, '', 'behind -- it is a path')
 })
 

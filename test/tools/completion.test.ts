@@ -1,6 +1,7 @@
 /** `travertine completion`: what bash and zsh themselves make of the script, for words half typed. */
 import { spawnSync } from 'node:child_process'
 import t from 'tap'
+import { runHere } from './in-process.ts'
 import { lastObject, run } from './travertine.ts'
 
 /** Words typed so far, the last one half; and some of what must be offered, and must not. */
@@ -67,10 +68,10 @@ for (const [shell, text] of [
 }
 
 t.test('every option of every command is offered', async (t) => {
-  const script = String(lastObject(await run(t, ['completion', 'bash', '--json']))['script'])
-  const { stdout } = await run(t, ['--help'])
+  const script = String(lastObject(await runHere(['completion', 'bash', '--json']))['script'])
+  const { stdout } = await runHere(['--help'])
   for (const [, name = ''] of stdout.matchAll(/^ {2}([a-z]+) .*\S {2,}\S/gm)) {
-    const help = (await run(t, [name, '--help'])).stdout
+    const help = (await runHere([name, '--help'])).stdout
     const [line = ''] = new RegExp(`^    ${name}\\) words=.*$`, 'm').exec(script) ?? []
     if (name === 'help') continue
     for (const [, option = ''] of help.matchAll(/^ {2}(?:-\w, )?(--[a-z-]+)/gm)) t.match(line, option, name)
@@ -78,5 +79,5 @@ t.test('every option of every command is offered', async (t) => {
 })
 
 t.test('an unknown shell is a wrong command line', async (t) => {
-  t.equal((await run(t, ['completion', 'fish'])).code, 2)
+  t.equal((await runHere(['completion', 'fish'])).code, 2)
 })

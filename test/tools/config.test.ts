@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { loadConfig } from '../../config/load-config.ts'
 import { temporaryDirectory } from '../temp-directory.ts'
+import { runHere } from './in-process.ts'
 import { newMaster } from './node-pair.ts'
 import { errorCode, freePorts, lastObject, run, start } from './travertine.ts'
 
@@ -12,9 +13,9 @@ t.test('config check: good, wrong, absent', async (t) => {
   writeFileSync(file, '[listen]\nport = 7500\n')
   const good = await run(t, ['config', 'check', file])
   t.match(good, { code: 0, stdout: `${file}: good\n`, stderr: '' })
-  t.same(lastObject(await run(t, ['config', 'check', file, '--json'])), { ok: true, file })
+  t.same(lastObject(await runHere(['config', 'check', file, '--json'])), { ok: true, file })
   writeFileSync(file, '[listen]\nprot = 7500\nport = -1\n')
-  const wrong = await run(t, ['config', 'check', file], { env: { TRAVERTINE_LISTEN_PORT: '1' } })
+  const wrong = await runHere(['config', 'check', file], { TRAVERTINE_LISTEN_PORT: '1' })
   t.equal(wrong.code, 2)
   t.match(wrong.stdout, /line 2, key listen.prot[\s\S]+line 3, key listen.port[\s\S]+2 to correct\n$/)
   const json = await run(t, ['config', 'check', file, '--json'])
@@ -25,9 +26,9 @@ t.test('config check: good, wrong, absent', async (t) => {
     error: { code: 'CONFIG_INVALID', where: { file, line: 2, key: 'listen.prot' } },
     errors: [{ where: { line: 2 } }, { where: { line: 3 } }],
   })
-  t.equal((await run(t, ['config', 'check', `${file}.none`])).code, 2)
+  t.equal((await runHere(['config', 'check', `${file}.none`])).code, 2)
   for (const words of [['config'], ['config', 'check'], ['config', 'mend', file], ['config', 'explain', 'listen']]) {
-    const { code, stdout } = await run(t, [...words, '--json'])
+    const { code, stdout } = await runHere([...words, '--json'])
     t.equal(code, 2, words.join(' '))
     t.equal(errorCode(JSON.parse(stdout)), 'CONFIG_INVALID', words.join(' '))
   }
@@ -37,12 +38,12 @@ t.test('config show: what was given, where; --effective can be read again', asyn
   const file = join(temporaryDirectory(t), 'node.toml')
   writeFileSync(file, '[node]\ndirectory = "/data/\\"a"\n[log]\nlevel = "warn"\n')
   const env = { TRAVERTINE_LISTEN_PORT: '7500' }
-  const given = await run(t, ['config', 'show', file], { env })
+  const given = await runHere(['config', 'show', file], env)
   t.equal(
     given.stdout,
     `[node]\ndirectory = "/data/\\"a"  # ${file}:2\n[listen]\nport = 7500  # TRAVERTINE_LISTEN_PORT\n[log]\nlevel = "warn"  # ${file}:4\n`,
   )
-  const effective = await run(t, ['config', 'show', file, '--effective'], { env })
+  const effective = await runHere(['config', 'show', file, '--effective'], env)
   t.match(effective.stdout, /^host = "127.0.0.1" {2}# default$/m)
   const copy = `${file}.copy`
   writeFileSync(copy, effective.stdout)
@@ -92,11 +93,11 @@ t.test('run: refused before anything is touched', async (t) => {
   const directory = temporaryDirectory(t)
   const file = join(directory, 'node.toml')
   writeFileSync(file, '[listen]\nport = 0\n')
-  const nowhere = await run(t, ['run', '--config', file, '--json'])
+  const nowhere = await runHere(['run', '--config', file, '--json'])
   t.equal(nowhere.code, 2)
   t.match(lastObject(nowhere), { error: { code: 'CONFIG_INVALID', where: { key: 'node.directory' } } })
   writeFileSync(file, '[listen]\nport = "x"\n')
-  const wrong = await run(t, ['run', directory, '--config', file, '--json'])
+  const wrong = await runHere(['run', directory, '--config', file, '--json'])
   t.equal(wrong.code, 2)
   t.match(lastObject(wrong), { error: { code: 'CONFIG_INVALID', where: { file, line: 2, key: 'listen.port' } } })
 })

@@ -157,7 +157,7 @@ t.test('settings that cannot be: exit code 2, and no directory', async (t) => {
         () => undefined,
         (error: unknown) => error,
       )
-    const isUsage = refused instanceof CommanderError && refused.exitCode === 1 // main.ts makes it CONFIG_INVALID
+    const isUsage = refused instanceof CommanderError && refused.exitCode === 1 // travertine.ts makes it CONFIG_INVALID
     t.ok(isUsage || (refused instanceof TravertineError && refused.code === 'CONFIG_INVALID'), `${name}: ${refused}`)
   }
   for (const words of [

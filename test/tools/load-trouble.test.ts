@@ -5,6 +5,7 @@ import t from 'tap'
 import { initNode } from '../../daemon/node.ts'
 import { type Teardown, temporaryDirectory } from '../temp-directory.ts'
 import { SEGMENT_BYTES } from './forged-log.ts'
+import { runHere } from './in-process.ts'
 import { inputFile, loaded, master } from './load-target.ts'
 import { runNode } from './node-pair.ts'
 import { type Command, errorCode, lastObject, run, start, until } from './travertine.ts'
@@ -18,7 +19,7 @@ t.test('input that cannot be read', async (t) => {
     [folder, /found a directory/],
   ] as const
   for (const [file, message] of files) {
-    const { code, stdout } = await run(t, ['load', file, '--key', 'id', '--json', ...words])
+    const { code, stdout } = await runHere(['load', file, '--key', 'id', '--json', ...words])
     t.equal(code, 7)
     t.match(lastObject({ stdout }), { ok: false, error: { code: 'INPUT_UNREADABLE', message, where: { file } } })
   }
@@ -36,7 +37,7 @@ t.test(
   async (t) => {
     const file = inputFile(t, '{}')
     chmodSync(file, 0)
-    const { code, stdout } = await run(t, ['load', file, '--key', 'id', '--json'])
+    const { code, stdout } = await runHere(['load', file, '--key', 'id', '--json'])
     t.equal(code, 7)
     t.match(lastObject({ stdout }), { error: { code: 'INPUT_UNREADABLE', message: /EACCES/ } })
   },
@@ -44,12 +45,12 @@ t.test(
 
 t.test('an empty input is loaded at once', async (t) => {
   const { words } = await master(t)
-  const empty = await run(t, ['load', inputFile(t, ''), '--key', 'id', ...words])
+  const empty = await runHere(['load', inputFile(t, ''), '--key', 'id', ...words])
   t.match(empty, { code: 0, stdout: /^acknowledged 0 records/ })
   const pipe = start(t, ['load', '-', '--key', 'id', ...words])
   pipe.endStdin()
   t.match(await pipe.ended, { code: 0, stdout: /^acknowledged 0 records/ })
-  const array = await run(t, ['load', inputFile(t, ''), '--format', 'json', '--key', 'id', ...words])
+  const array = await runHere(['load', inputFile(t, ''), '--format', 'json', '--key', 'id', ...words])
   t.match(array, { code: 7, stderr: /INPUT_INVALID: .*found no array/ }, 'nothing is no array')
 })
 
@@ -68,7 +69,7 @@ t.test('refused before anything is read or sent', async (t) => {
     [['--address', '127.0.0.1:1', '--key', 'id'], 6, 'CONNECT_FAILED'],
   ]
   for (const [more, expected, wanted] of cases) {
-    const { code, stdout } = await run(t, ['load', file, '--json', ...more])
+    const { code, stdout } = await runHere(['load', file, '--json', ...more])
     t.equal(errorCode(lastObject({ stdout })), wanted)
     t.notOk('sent' in lastObject({ stdout }), 'there is nothing to account for')
     t.equal(code, expected, wanted)

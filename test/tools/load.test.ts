@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process'
 import { join } from 'node:path'
 import t from 'tap'
 import { temporaryDirectory } from '../temp-directory.ts'
+import { runHere } from './in-process.ts'
 import { inputFile, loaded, master } from './load-target.ts'
 import { lastObject, run, start } from './travertine.ts'
 import { runningPair, writeRounds } from './written-pair.ts'
@@ -117,7 +118,7 @@ t.test(
     ] as const
     for (const [text, line, found] of bad) {
       const file = inputFile(t, text)
-      const { code, stdout, stderr } = await run(t, ['load', file, '--key', 'id', '--json', ...words])
+      const { code, stdout, stderr } = await runHere(['load', file, '--key', 'id', '--json', ...words])
       t.equal(code, 7)
       const object = lastObject({ stdout })
       t.match(object, {
@@ -141,7 +142,7 @@ t.test('--skip-bad counts what is bad and loads the rest', async (t) => {
   const { directory, words } = await master(t)
   const good = Array.from({ length: 30 }, (_, id) => `{"id":${id}}`)
   const text = good.flatMap((record, i) => (i % 2 === 0 ? [record, '{"id"'] : [record])).join('\n')
-  const { code, stdout, stderr } = await run(t, ['load', inputFile(t, text), '--key', 'id', '--skip-bad', ...words])
+  const { code, stdout, stderr } = await runHere(['load', inputFile(t, text), '--key', 'id', '--skip-bad', ...words])
   t.equal(code, 0)
   t.match(stdout, /^acknowledged 30 records/)
   t.match(stdout, /\nbad {10}15 records\n/)

@@ -17,6 +17,7 @@ import { NodeDisk } from '../../wal/node-disk.ts'
 import { nodeWorld } from '../../world/node-world.ts'
 import { readChannel } from '../daemon/cluster.ts'
 import { temporaryDirectory } from '../temp-directory.ts'
+import { runHere } from './in-process.ts'
 import { newMaster, newReplica, type ReadyNode, runNode } from './node-pair.ts'
 import { type Ended, errorCode, lastObject, run } from './travertine.ts'
 
@@ -43,11 +44,14 @@ let master: ReadyNode
 const masterAddress = (): string => `127.0.0.1:${master.port}`
 
 /** With the node to begin with, and a secret of all roles unless `words` name another one. */
-function travertine(...words: readonly string[]): Promise<Ended> {
+function line(words: readonly string[]): readonly string[] {
   const node = words.includes('--node') ? [] : ['--node', masterAddress()]
   const secret = words.includes('--secret-file') ? [] : ['--secret-file', secrets]
-  return run(t, [...words, ...node, ...secret, '--json'])
+  return [...words, ...node, ...secret, '--json']
 }
+
+const travertine = (...words: readonly string[]): Promise<Ended> => runHere(line(words))
+const asProcess = (...words: readonly string[]): Promise<Ended> => run(t, line(words))
 
 async function connected(): Promise<Client> {
   const client = await connect({ address: masterAddress(), security: { secret: SECRET } })
@@ -70,7 +74,7 @@ t.test('members and policy of a running cluster', async (t) => {
   const whole = t
   newMaster(path('m'), [], undefined, 2)
   master = await runNode(t, path('m'), [], env)
-  t.match(lastObject(await travertine('member', 'list')), { ok: true, number: 1, quorum: 0, members: [] })
+  t.match(lastObject(await asProcess('member', 'list')), { ok: true, number: 1, quorum: 0, members: [] })
   const alone = await connected()
   t.equal(await codeOf(alone.write([put], { level: 'propagated' })), 'NO_REPLICA_IN_SET', 'an error, no success')
 
@@ -87,7 +91,7 @@ t.test('members and policy of a running cluster', async (t) => {
   const [r1 = '', r2 = ''] = addresses
 
   await t.test('a member counts as soon as the command is done', async (t) => {
-    const added = lastObject(await travertine('member', 'add', r1))
+    const added = lastObject(await asProcess('member', 'add', r1))
     t.match(added, { ok: true, changed: true, number: 2, members: [{ address: r1, inSync: true }] })
     while (alone.info.replicas === 0) await alone.write([put], { level: 'stored' }) // it comes back by itself, and has heard of it then
     t.ok(await alone.write([put], { level: 'propagated' }))
@@ -105,7 +109,7 @@ t.test('members and policy of a running cluster', async (t) => {
     const denied = await travertine('policy', '1', '--secret-file', writerSecrets)
     t.equal(denied.code, 2, 'a secret file without the role is a wrong option')
     const forged = fileOf('forged', `all ${WRITER}\n`)
-    const refused = await travertine('policy', '1', '--secret-file', forged)
+    const refused = await asProcess('policy', '1', '--secret-file', forged)
     t.same([refused.code, errorCode(lastObject(refused))], [6, 'PERMISSION_DENIED'], 'the node knows better')
     t.equal((await travertine('member', 'list', '--secret-file', writerSecrets)).code, 0, 'who reads may look')
     t.equal(errorCode(lastObject(await travertine('member', 'remove', '10.0.0.9:1'))), 'MEMBER_UNKNOWN')
@@ -137,7 +141,7 @@ t.test('members and policy of a running cluster', async (t) => {
     const codes = await Promise.all([codeOf(ask(5, 1, both)), codeOf(ask(5, 2, both.slice(0, 1)))])
     t.same(codes.sort(), ['CONFIG_CONFLICT', 'done'])
     await travertine('member', 'add', r1, r2)
-    t.match(lastObject(await travertine('policy', '2')), { quorum: 2, members: both })
+    t.match(lastObject(await asProcess('policy', '2')), { quorum: 2, members: both })
   })
 
   await t.test('to loosen takes a word, is counted, and is told in the log', async (t) => {
@@ -148,7 +152,7 @@ t.test('members and policy of a running cluster', async (t) => {
     t.strictSame(lastObject(await travertine('policy')), before, 'nothing was changed')
     t.match(lastObject(await travertine('policy', '1', '--loosen')), { quorum: 1, loosened: 1 })
     await master.command.has('stderr', /POLICY_LOOSENED/)
-    const status = lastObject(await run(t, ['status', masterAddress(), '--secret-file', secrets, '--json']))
+    const status = lastObject(await runHere(['status', masterAddress(), '--secret-file', secrets, '--json']))
     t.match(status, { policy: { quorum: 1, loosened: 1 } })
   })
 
@@ -210,7 +214,7 @@ t.test('members and policy of a running cluster', async (t) => {
 })
 
 async function untilHealthy(): Promise<void> {
-  while ((await run(t, ['status', masterAddress(), '--secret-file', secrets])).code !== 0);
+  while ((await runHere(['status', masterAddress(), '--secret-file', secrets])).code !== 0);
 }
 
 interface FoundConfig {
@@ -262,6 +266,6 @@ t.test('a master of level 1 is told apart: it knows no such message', async (t) 
   await new Promise<void>((resolve) => old.listen(0, '127.0.0.1', resolve))
   t.teardown(() => old.close())
   const { port } = old.address() as { port: number } // it listens on TCP
-  const ended = await run(t, ['policy', '1', '--node', `127.0.0.1:${port}`, '--json'])
+  const ended = await runHere(['policy', '1', '--node', `127.0.0.1:${port}`, '--json'])
   t.same([ended.code, errorCode(lastObject(ended))], [6, 'PROTOCOL_VERSION_UNSUPPORTED'])
 })

@@ -37,7 +37,8 @@ export async function runNode(
   words: readonly string[] = [],
   env: Readonly<Record<string, string>> = {},
 ): Promise<ReadyNode> {
-  const command = start(t, ['run', directory, '--port', '0', '--admin-port', '0', '--json', ...words], { env })
+  const admin = words.some((word) => word.startsWith('--admin')) ? [] : ['--no-admin'] // it loads a large package
+  const command = start(t, ['run', directory, '--port', '0', ...admin, '--json', ...words], { env })
   const [line] = await command.has('stdout', /^.+\n/)
   return { command, ...(JSON.parse(line) as Omit<ReadyNode, 'command'>) } // of our own command; its form has a test
 }

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { PROJECT } from '../checks/source-files.ts'
+import { PROJECT } from '../project.ts'
 import { temporaryDirectory } from '../temp-directory.ts'
 import { Machine, type Ran, whyNoMachines } from './two-machines.ts'
 

@@ -6,7 +6,7 @@ import { spawnSync } from 'node:child_process'
 import { cpSync, existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { PROJECT } from '../checks/source-files.ts'
+import { PROJECT } from '../project.ts'
 import { temporaryDirectory } from '../temp-directory.ts'
 import { run, start } from './travertine.ts'
 

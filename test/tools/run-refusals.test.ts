@@ -5,6 +5,7 @@ import { CommanderError } from 'commander'
 import t from 'tap'
 import { runCommand } from '../../tools/run.ts'
 import { remountReadOnly, smallFileSystem, temporaryDirectory } from '../temp-directory.ts'
+import { runHere } from './in-process.ts'
 import { newMaster, openChannel, runNode } from './node-pair.ts'
 import { type Ended, errorCode, freePorts, lastObject, occupiedPort, run } from './travertine.ts'
 
@@ -27,7 +28,7 @@ t.test('a directory without a manifest is not initialised, empty or not', async 
   const directory = temporaryDirectory(t)
   for (const names of [[], ['thesis.txt']]) {
     for (const name of names) writeFileSync(join(directory, name), 'x')
-    const ended = await run(t, ['run', directory, '--json'])
+    const ended = await runHere(['run', directory, '--json'])
     t.equal(ended.code, 3)
     t.equal(errorCode(lastObject(ended)), 'DIRECTORY_NOT_INITIALISED')
     t.equal(refusal(ended), 'DIRECTORY_NOT_INITIALISED')
@@ -52,7 +53,7 @@ t.test('a directory of a newer format, and one with a damaged manifest', async (
     t.not(changed, text)
     writeFileSync(file, changed)
     const names = readdirSync(directory)
-    const ended = await run(t, ['run', directory, '--json', '--port', '0'])
+    const ended = await runHere(['run', directory, '--json', '--port', '0'])
     t.equal(ended.code, 3)
     t.match(lastObject(ended), { ok: false, error: { code, where: { file } } })
     t.match(ended.stderr, says)
@@ -66,7 +67,7 @@ t.test('a directory that another process owns: its pid is named, and it goes on'
   const directory = join(temporaryDirectory(t), 'master')
   newMaster(directory)
   const owner = await runNode(t, directory)
-  const ended = await run(t, ['run', directory, '--json', '--port', '0'])
+  const ended = await runHere(['run', directory, '--json', '--port', '0'])
   t.equal(ended.code, 3)
   t.equal(errorCode(lastObject(ended)), 'DIRECTORY_LOCKED')
   t.match(refusal(ended), 'DIRECTORY_LOCKED')
@@ -84,7 +85,7 @@ t.test('a read-only file system', async (t) => {
     t.pass('a read-only file system', { skip: obstacle })
     return
   }
-  const ended = await run(t, ['run', path, '--json', '--port', '0'])
+  const ended = await runHere(['run', path, '--json', '--port', '0'])
   t.equal(ended.code, 3)
   t.equal(errorCode(lastObject(ended)), 'DIRECTORY_READ_ONLY')
   t.equal(refusal(ended), 'DIRECTORY_READ_ONLY')
@@ -95,7 +96,7 @@ t.test('a port that is taken: that of the control channel, that of a log channel
   newMaster(directory)
   const taken = await occupiedPort(t)
   for (const port of [taken, taken - 1]) {
-    const ended = await run(t, ['run', directory, '--json', '--port', String(port), '--admin-port', '0'])
+    const ended = await runHere(['run', directory, '--json', '--port', String(port), '--admin-port', '0'])
     t.equal(ended.code, 6)
     t.match(lastObject(ended), { ok: false, error: { code: 'PORT_IN_USE', where: { peer: `127.0.0.1:${taken}` } } })
     t.equal(refusal(ended), 'PORT_IN_USE')
@@ -117,7 +118,7 @@ t.test('settings that cannot be', async (t) => {
     ['--create'],
   ]
   for (const words of cases) {
-    const ended = await run(t, ['run', directory, '--json', ...words])
+    const ended = await runHere(['run', directory, '--json', ...words])
     t.equal(ended.code, 2, words.join(' '))
     t.equal(errorCode(lastObject(ended)), 'CONFIG_INVALID', words.join(' '))
     t.notMatch(ended.stderr, /Defect|\n +at /, 'no stack traces')

@@ -4,10 +4,11 @@ import { get } from 'node:https'
 import { join } from 'node:path'
 import t from 'tap'
 import { connect } from '../../client/client.ts'
-import { PROJECT } from '../checks/source-files.ts'
+import { PROJECT } from '../project.ts'
 import { temporaryDirectory } from '../temp-directory.ts'
+import { runHere } from './in-process.ts'
 import { newMaster } from './node-pair.ts'
-import { errorCode, lastObject, run, start } from './travertine.ts'
+import { errorCode, lastObject, start } from './travertine.ts'
 
 const OLD = 'old-0123456789abcdef0123456789abcdef'
 const NEW = 'new-0123456789abcdef0123456789abcdef'
@@ -67,7 +68,7 @@ t.test('TLS files: used on all ports, checked before anything is started', async
   await client.close()
   node.kill('SIGTERM')
   t.equal((await node.ended).code, 0)
-  const wrong = await run(t, words, { env: { ...env, TRAVERTINE_SECURITY_TLS_KEY_FILE: key('client.key') } })
+  const wrong = await runHere(words, { ...env, TRAVERTINE_SECURITY_TLS_KEY_FILE: key('client.key') })
   t.equal(wrong.code, 2)
   t.equal(errorCode(lastObject(wrong)), 'CONFIG_INVALID')
 })
@@ -83,7 +84,7 @@ t.test('an address that others reach is refused without a secret or TLS, also th
     ['admin.host', ['--admin-host', '0.0.0.0'], secret],
     ['admin.tls', [], { ...secret, TRAVERTINE_ADMIN_TLS: 'true' }],
   ] as const) {
-    const refused = await run(t, ['run', join(directory, 'master'), '--port', '0', ...words, '--json'], { env })
+    const refused = await runHere(['run', join(directory, 'master'), '--port', '0', ...words, '--json'], env)
     t.equal(refused.code, 2, what)
     t.match(lastObject(refused), { ok: false, error: { code: 'CONFIG_INVALID', where: { key: what } } })
   }

@@ -4,6 +4,7 @@ import t from 'tap'
 import { TravertineError } from '../../protocol/errors.ts'
 import { reportStatus } from '../../tools/status-report.ts'
 import { temporaryDirectory } from '../temp-directory.ts'
+import { runHere } from './in-process.ts'
 import { newMaster, newReplica, openChannel, runNode } from './node-pair.ts'
 import { type Ended, lastObject, run } from './travertine.ts'
 
@@ -35,14 +36,14 @@ t.test('healthy, degraded, no master: told with the reason, and by the exit code
       { address: member, role: 'replica', inSync: true, state: 'streaming', lagEpochs: 0, lagBytes: 0, why: '' },
     ],
   })
-  const fromReplica = await run(t, ['status', member])
+  const fromReplica = await runHere(['status', member])
   t.equal(fromReplica.code, 0, 'the replica names the master')
   t.match(fromReplica.stdout, /^healthy, master 127\.0\.0\.1:\d+, term 1\n/)
 
   replica.command.kill('SIGTERM')
   await replica.command.ended
   await channel.write([put('two')], { level: 'stored' })
-  const ask = (): Promise<Ended> => run(t, ['status', `127.0.0.1:${master.port}`, '--json'])
+  const ask = (): Promise<Ended> => runHere(['status', `127.0.0.1:${master.port}`, '--json'])
   let degraded = await ask()
   while (!/"lagBytes":[1-9]/.test(degraded.stdout)) degraded = await ask() // it is told once a second
   t.equal(degraded.code, 8)
@@ -56,13 +57,13 @@ t.test('healthy, degraded, no master: told with the reason, and by the exit code
   await client.close()
   master.command.kill('SIGKILL')
   await master.command.ended
-  const none = await run(t, ['status', `127.0.0.1:${master.port}`])
+  const none = await runHere(['status', `127.0.0.1:${master.port}`])
   t.equal(none.code, 9)
   t.match(none.stdout, /^no-master\n[\s\S]*WHY .*CONNECT_FAILED/)
 })
 
 t.test('a wrong address is a wrong command line', async (t) => {
-  t.equal((await run(t, ['status', 'nowhere'])).code, 2)
+  t.equal((await runHere(['status', 'nowhere'])).code, 2)
 })
 
 const answer = (address: string, status: Readonly<Record<string, unknown>>) => ({ address, status })

@@ -7,7 +7,7 @@
 import { spawn } from 'node:child_process'
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { PROJECT } from '../checks/source-files.ts'
+import { PROJECT } from '../project.ts'
 
 interface Teardown {
   teardown(handler: () => unknown): unknown
