@@ -41,8 +41,6 @@ export type SegmentFilling = 'zeros' | 'hole'
 
 /** Zeros written in one go: one large flush would hold up the commits of all channels. */
 const FILL_BYTES = MIB
-/** One for all files: a thread of the job pool does little else, and would sit on the zeros of the last dozens of files. */
-const ZEROS = Buffer.alloc(FILL_BYTES)
 
 /**
  * Creates the segment at `base`, durable, name and all. Safe to repeat after a crash anywhere in it.
@@ -56,7 +54,7 @@ export function prepareSegment(
 ): void {
   const path = joinPath(directory, segmentName(base))
   const side = `${path}.new`
-  const zeros = ZEROS.subarray(0, bytes)
+  const zeros = Buffer.alloc(Math.min(bytes, FILL_BYTES))
   const file = disk.create(side)
   try {
     for (let at = 0; at < bytes; at += zeros.length) {
@@ -125,10 +123,9 @@ export class Segments {
   #writtenEnd: number
   /** Nothing was written since `becomeQuiet`, or since the start. */
   #quiet = true
-  /** Since the last request for a segment; before the first flush behind it, up to that request. */
+  /** Since the last request for a segment. */
   #flushes = 0
   #flushedBytes = 0
-  #flushesAreOld = false
   #unflushedBytes = 0
   /** Below are no holes; nor beyond `#holesTo`. */
   #filledTo = 0
@@ -212,7 +209,8 @@ export class Segments {
       segment.file.syncData()
       segment.dirty = false
     }
-    if (this.#unflushedBytes > 0) this.#countFlush(this.#unflushedBytes)
+    if (this.#unflushedBytes > 0) this.#flushes++
+    this.#flushedBytes += this.#unflushedBytes
     this.#unflushedBytes = 0
     while (this.#open.length > 1 && this.#open[0]!.end <= this.#writtenEnd) this.#open.shift()!.file.close()
   }
@@ -294,7 +292,7 @@ export class Segments {
     this.#filledTo = end
     const filledTo = Math.min(end + FILL_BYTES, segment.end, this.#holesTo)
     if (!isSmall || filledTo <= end) return
-    segment.file.write([ZEROS.subarray(0, filledTo - end)], end - segment.base)
+    segment.file.write([Buffer.alloc(filledTo - end)], end - segment.base)
     this.#filledTo = filledTo
   }
 
@@ -302,21 +300,11 @@ export class Segments {
     return !this.#quiet && this.#flushedBytes > this.#flushes * LARGE_FLUSH_BYTES ? 'hole' : 'zeros'
   }
 
-  /** A hole takes no time: it may be there, and the next one be asked for, before anything was flushed. */
-  #countFlush(bytes: number): void {
-    if (this.#flushesAreOld) {
-      this.#flushes = 0
-      this.#flushedBytes = 0
-      this.#flushesAreOld = false
-    }
-    this.#flushes++
-    this.#flushedBytes += bytes
-  }
-
   #ask(preparer: Preparer, base: number, filling: SegmentFilling): void {
     this.#askedFor = base
     if (base === this.#failedFor) this.#failedFor = -1 // it is made anew
-    this.#flushesAreOld = true
+    this.#flushes = 0
+    this.#flushedBytes = 0
     if (filling === 'hole') this.#holesTo = base + this.#options.segmentBytes
     preparer.ask(base, filling)
   }

@@ -6,7 +6,7 @@ import { spawnSync } from 'node:child_process'
 import { copyFileSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import t from 'tap'
-import { PROJECT } from './source-files.ts'
+import { PROJECT } from '../project.ts'
 
 interface Outcome {
   readonly code: number | null
@@ -43,24 +43,30 @@ function headlines(text: string): string {
     .join('\n')
 }
 
-const BAD_CODE: readonly (readonly [string, string])[] = [
-  ['export default 1\n', 'noDefaultExport'],
-  ['export const a = (b: any): number => b.c\n', 'noExplicitAny'],
-  ['export const a = (b: number): boolean => b == 1\n', 'noDoubleEquals'],
-  ['const f = async (): Promise<number> => 1\nf()\n', 'noFloatingPromises'],
-  [`import { EOL } from 'node:os'\n`, 'noUnusedImports'],
-  [`export const a = "double"\n`, 'format'],
-]
+/** file -> what is wrong with it, and the rule that must say so */
+const BAD_CODE: Readonly<Record<string, readonly [string, string]>> = {
+  'default.ts': ['export default 1\n', 'lint/style/noDefaultExport'],
+  'any.ts': ['export const a = (b: any): number => b.c\n', 'lint/suspicious/noExplicitAny'],
+  'equals.ts': ['export const a = (b: number): boolean => b == 1\n', 'lint/suspicious/noDoubleEquals'],
+  'floating.ts': ['const f = async (): Promise<number> => 1\nf()\n', 'lint/nursery/noFloatingPromises'],
+  'unused.ts': [`import { EOL } from 'node:os'\n`, 'lint/correctness/noUnusedImports'],
+  'format.ts': [`export const a = "double"\n`, 'format'],
+}
 
-t.test('biome: what it must reject', async (t) => {
-  for (const [code, rule] of BAD_CODE) {
-    const folder = project(t.testdir(), { 'wal/bad.ts': code })
-    const outcome = biome(['check', '.'], folder)
-    t.equal(outcome.code, 1, code)
-    t.match(outcome.text, new RegExp(`(lint/[a-zA-Z]+/${rule}|bad.ts ${rule}) `), rule)
+t.test('biome: what it must reject and accept', async (t) => {
+  const bad = Object.entries(BAD_CODE).map(([name, [code]]) => [`wal/${name}`, code])
+  const files = { ...Object.fromEntries(bad), 'wal/good.ts': 'export const a = 1\n' }
+  const outcome = biome(['check', '.'], project(t.testdir(), files))
+  t.equal(outcome.code, 1)
+  const found = headlines(outcome.text).split('\n')
+  for (const [name, [code, rule]] of Object.entries(BAD_CODE)) {
+    t.ok(
+      found.some((line) => new RegExp(`^wal/${name}(:\\d+:\\d+)? ${rule}\\b`).test(line)),
+      `${rule}: ${code}`,
+      { found },
+    )
   }
-  const good = biome(['check', '.'], project(t.testdir(), { 'wal/good.ts': 'export const a = 1\n' }))
-  t.equal(good.code, 0, 'good code passes', { output: good.text })
+  t.notMatch(outcome.text, 'wal/good.ts', 'good code passes')
 })
 
 const USED = `import { used } from '../protocol/a.ts'\n\nused()\n`
@@ -72,17 +78,28 @@ const GOOD_PROJECT = {
   'client/client.ts': 'export const connect = () => {}\n',
   'daemon/node.ts': 'export const startNode = () => {}\n',
 }
-const BAD_PROJECTS: readonly (readonly [string, Readonly<Record<string, string>>])[] = [
-  ['Unused files', { 'wal/dead.ts': 'export const a = 1\n' }],
-  ['Unused exports', { 'protocol/a.ts': 'export const used = () => {}\nexport const dead = 1\n' }],
-  ['Unlisted dependencies', { 'protocol/a.ts': `import 'left-out'\n\nexport const used = () => {}\n` }],
-]
+/** heading of knip -> what it must list below, and where that stands */
+const BAD_FILES: Readonly<Record<string, readonly [RegExp, string, string]>> = {
+  'Unused files': [/^wal\/dead.ts *$/m, 'wal/dead.ts', 'export const a = 1\n'],
+  'Unused exports': [
+    /^dead .*protocol\/a.ts/m,
+    'protocol/a.ts',
+    'export const used = () => {}\nexport const dead = 1\n',
+  ],
+  'Unlisted dependencies': [
+    /^left-out .*protocol\/b.ts/m,
+    'protocol/b.ts',
+    `import 'left-out'\n\nexport const work = () => {}\n`,
+  ],
+}
 
 t.test('knip: what it must reject', async (t) => {
-  for (const [rule, files] of BAD_PROJECTS) {
-    const outcome = knip(project(t.testdir(), { ...GOOD_PROJECT, ...files }))
-    t.equal(outcome.code, 1, rule)
-    t.match(outcome.text, rule)
+  const bad = Object.fromEntries(Object.values(BAD_FILES).map(([, path, text]) => [path, text]))
+  const outcome = knip(project(t.testdir(), { ...GOOD_PROJECT, ...bad }))
+  t.equal(outcome.code, 1)
+  for (const [heading, [listed]] of Object.entries(BAD_FILES)) {
+    const [, list = ''] = new RegExp(`^${heading} \\(1\\)\n((?:(?!.*\\(\\d+\\)$).*\n)*)`, 'm').exec(outcome.text) ?? []
+    t.match(list, listed, heading, { output: outcome.text })
   }
 })
 

@@ -5,7 +5,7 @@
 import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import t, { type Test } from 'tap'
-import { PROJECT } from './source-files.ts'
+import { PROJECT } from '../project.ts'
 
 /** Plain TAP: a file that does not load tap starts ten times as fast. */
 const PASS = `console.log('ok 1 - one\\nok 2 - two\\n1..2')\n`
@@ -22,6 +22,10 @@ interface Outcome {
 function run(t: Test, bodies: Readonly<Record<string, string>>, ...args: readonly string[]): Outcome {
   const files = Object.entries(bodies).map(([name, body]) => [`${name}.js`, body])
   const root = t.testdir({ 'package.json': '{ "type": "module" }', ...Object.fromEntries(files) })
+  return runIn(root, ...args)
+}
+
+function runIn(root: string, ...args: readonly string[]): Outcome {
   const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('TAP')))
   const all = [`${PROJECT}tools/dev/test.mjs`, '--root', root, '--tap', `${root}/run.tap`, ...args]
   const { status, stdout } = spawnSync(process.execPath, all, { env, encoding: 'utf8', timeout: 60_000 })
@@ -32,13 +36,25 @@ function run(t: Test, bodies: Readonly<Record<string, string>>, ...args: readonl
 const asFiles = (bodies: Readonly<Record<string, string>>): Record<string, string> =>
   Object.fromEntries(Object.entries(bodies).map(([name, body]) => [`${name.replaceAll(/\W+/g, '-')}.test`, body]))
 
-t.test('passes and skips are counted, and the reason of a skip is said', async (t) => {
-  const skipping = `${TAP_PASS}t.test('no disk', { skip: 'this system has no disk' }, () => {})\n`
-  const outcome = run(t, { 'a.test': PASS, 'b.test': skipping, helper: 'process.exit(1)\n' })
-  t.equal(outcome.closing, '4 passed, 0 failed, 1 skipped')
-  t.equal(outcome.code, 0)
-  t.ok(outcome.lines.includes('  b.test.js > no disk: this system has no disk'))
-})
+const LEAVING = `import { spawn } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
+const child = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)'], { stdio: 'inherit' })
+writeFileSync(new URL('./pid', import.meta.url), String(child.pid))
+child.unref()
+${PASS}`
+
+t.test(
+  'passes and skips are counted, with reasons; a process left behind holds nothing up, and is ended',
+  async (t) => {
+    const skipping = `${TAP_PASS}t.test('no disk', { skip: 'this system has no disk' }, () => {})\n`
+    const outcome = run(t, { 'a.test': LEAVING, 'b.test': skipping, helper: 'process.exit(1)\n' })
+    t.equal(outcome.closing, '4 passed, 0 failed, 1 skipped')
+    t.equal(outcome.code, 0)
+    t.ok(outcome.lines.includes('  b.test.js > no disk: this system has no disk'))
+    const state = processState(Number(readFileSync(`${t.testdirName}/pid`, 'utf8')))
+    t.ok(state === undefined || state === 'Z', 'gone, or dead and not yet collected', { state })
+  },
+)
 
 t.test('a failure is counted and shown', async (t) => {
   const outcome = run(t, { 'a.test': `${TAP_PASS}t.test('adds', async (t) => t.same({ sum: 1 }, { sum: 2 }))\n` })
@@ -68,7 +84,7 @@ t.test('a file that fails as a whole', async (t) => {
 
 const HANGING: Readonly<Record<string, string>> = {
   waits: `${TAP}t.test('for ever', () => new Promise(() => setInterval(() => {}, 1000)))\n`,
-  loops: `for (;;);\n`,
+  'stands still': `Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0)\n`,
   'lifts the limit': `${TAP}t.setTimeout(0); t.test('for ever', { timeout: 0 }, () => new Promise(() => setInterval(() => {}, 1000)))\n`,
 }
 
@@ -80,19 +96,6 @@ t.test('a file that hangs is ended', async (t) => {
   for (const name of Object.keys(files)) t.match(failed, name)
   const { length } = outcome.lines.filter((line) => line.includes('z.test.js'))
   t.ok(length > 0, 'the file after them had its turn')
-})
-
-t.test('a process left behind holds nothing up, and is ended', async (t) => {
-  const leaving = `import { spawn } from 'node:child_process'
-    import { writeFileSync } from 'node:fs'
-    const child = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)'], { stdio: 'inherit' })
-    writeFileSync(new URL('./pid', import.meta.url), String(child.pid))
-    child.unref()
-    ${PASS}`
-  const outcome = run(t, { 'a.test': leaving })
-  t.equal(outcome.closing, '2 passed, 0 failed, 0 skipped')
-  const state = processState(Number(readFileSync(`${t.testdirName}/pid`, 'utf8')))
-  t.ok(state === undefined || state === 'Z', 'gone, or dead and not yet collected', { state })
 })
 
 /** One letter, as in ps; undefined where there is no such process. */
@@ -111,6 +114,12 @@ t.test('nothing that ran is no success', async (t) => {
   t.match([skipped.code, skipped.closing], [1, '0 passed, 0 failed, 1 skipped'])
   const unmatched = run(t, { 'a.test': PASS }, 'wal/')
   t.match([unmatched.code, unmatched.closing], [1, '0 passed, 0 failed, 0 skipped'])
+})
+
+t.test('what is left of a test whose source is gone does not run', async (t) => {
+  const compiled = { 'package.json': '{ "type": "module" }', 'kept.test.js': PASS, 'gone.test.js': PASS }
+  const folder = t.testdir({ test: { 'kept.test.ts': '' }, dist: { test: compiled } })
+  t.equal(runIn(`${folder}/dist/test`).closing, '2 passed, 0 failed, 0 skipped')
 })
 
 t.test('files are chosen by words; slow ones on demand', async (t) => {

@@ -7,7 +7,7 @@ import { once } from 'node:events'
 import { copyFileSync, existsSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import t, { type Test } from 'tap'
-import { PROJECT } from './source-files.ts'
+import { PROJECT } from '../project.ts'
 
 const LOCK_FILE = {
   packages: { '': {}, 'node_modules/fs-ext': { integrity: 'a' }, 'node_modules/other': { optional: true } },

@@ -5,8 +5,8 @@
  * sees the files of the working tree, committed or not, and trusts no list: `listProject` walks the folders itself.
  */
 import { readdirSync, readFileSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
 import ts from 'typescript'
+import { PROJECT } from '../project.ts'
 
 export interface SourceFile {
   /** Relative to the project, with `/`. */
@@ -20,9 +20,6 @@ export interface Finding {
   readonly line: number
   readonly what: string
 }
-
-/** This file runs from dist/test/checks/. */
-export const PROJECT = fileURLToPath(new URL('../../../', import.meta.url))
 
 const OUTSIDE = /^(node_modules|dist|\.git|\.tap)(\/|$)/
 
@@ -39,16 +36,38 @@ export function listProject(pattern: RegExp): string[] {
     .sort()
 }
 
+const read = new Map<string, SourceFile>()
+
 export const readProject = (pattern: RegExp): SourceFile[] =>
-  listProject(pattern).map((path) => ({ path, text: readFileSync(PROJECT + path, 'utf8') }))
+  listProject(pattern).map((path) => {
+    const file = read.get(path) ?? { path, text: readFileSync(PROJECT + path, 'utf8') }
+    read.set(path, file)
+    return file
+  })
+
+/** What the compiler compiles, by tsconfig.json. */
+export const projectConfig = (): ts.ParsedCommandLine =>
+  ts.parseJsonConfigFileContent(JSON.parse(readFileSync(`${PROJECT}tsconfig.json`, 'utf8')), ts.sys, PROJECT)
+
+let program: ts.Program | undefined
+
+/** The whole project with its types: seconds of work, so that all checks share it, and run in one process. */
+export function projectProgram(): ts.Program {
+  if (program !== undefined) return program
+  const { options, fileNames } = projectConfig()
+  const own = { ...options, noEmit: true, incremental: false }
+  program = ts.createProgram(fileNames, own, ts.createCompilerHost(own, true))
+  return program
+}
 
 const parsed = new WeakMap<SourceFile, ts.SourceFile>()
 
-/** Several rules look at one file: it is parsed once. */
+/** Several rules look at one file: it is parsed once, those of the project with the program. */
 export function parse(file: SourceFile): ts.SourceFile {
   const known = parsed.get(file)
   if (known !== undefined) return known
-  const source = ts.createSourceFile(file.path, file.text, ts.ScriptTarget.ES2023, true)
+  const ours = read.get(file.path) === file ? projectProgram().getSourceFile(PROJECT + file.path) : undefined
+  const source = ours ?? ts.createSourceFile(file.path, file.text, ts.ScriptTarget.ES2023, true)
   parsed.set(file, source)
   return source
 }
@@ -63,7 +82,7 @@ export const lineOf = (source: ts.SourceFile, offset: number): number =>
   source.getLineAndCharacterOfPosition(offset).line + 1
 
 export const findingAt = (source: ts.SourceFile, node: ts.Node, what: string): Finding => ({
-  path: source.fileName,
+  path: source.fileName.startsWith(PROJECT) ? source.fileName.slice(PROJECT.length) : source.fileName,
   line: lineOf(source, node.getStart(source)),
   what,
 })

@@ -8,7 +8,7 @@ import { encodeMessage, MessageReader } from '../../protocol/control-message.ts'
 import { type TravertineError, toWireError } from '../../protocol/errors.ts'
 import { nodeNetwork } from '../../world/node-network.ts'
 import { readTlsFiles, TlsNetwork } from '../../world/tls-network.ts'
-import { PROJECT } from '../checks/source-files.ts'
+import { PROJECT } from '../project.ts'
 import { until } from './raw-client.ts'
 
 const key = (name: string): string => join(PROJECT, 'test/tls/keys', name)

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { METRICS, type MetricFacts } from '../../daemon/metrics/metric-table.ts'
 import { STAGE_BOUNDS_SECONDS } from '../../daemon/metrics/stat-slots.ts'
-import { PROJECT } from '../checks/source-files.ts'
+import { PROJECT } from '../project.ts'
 
 const PAGE = join(PROJECT, 'docs/METRICS.md')
 const FACTS: readonly (readonly [string, MetricFacts])[] = Object.entries(METRICS)

@@ -75,8 +75,15 @@ function selectFiles() {
   const rank = (path) => `${FIRST.findIndex((start) => path.startsWith(start)) + 1 || FIRST.length + 1} ${path}`
   return readdirSync(options.root, { recursive: true })
     .filter((path) => path.endsWith('.test.js'))
+    .filter(hasSource)
     .filter((path) => wanted.length === 0 || wanted.some((word) => path.includes(word)))
     .sort((a, b) => (rank(a) < rank(b) ? -1 : 1))
+}
+
+/** A compiler that runs without the set-up leaves behind what it has once made of a source that is gone. */
+function hasSource(path) {
+  const sources = join(options.root, '..', '..', 'test')
+  return !existsSync(sources) || existsSync(join(sources, path.replace(/\.js$/, '.ts')))
 }
 
 function prepareTap() {

@@ -3,7 +3,7 @@ import t from 'tap'
 import { checkDeterminism, staleExceptions } from './determinism.ts'
 import { readProject, show } from './source-files.ts'
 
-t.test('the house', async (t) => {
+t.test('determinism: the house', async (t) => {
   const files = readProject(/^(protocol|wal|daemon|client)\/.*\.ts$/)
   t.ok(files.length > 0, 'there was something to check')
   t.strictSame(checkDeterminism(files).map(show), [])
@@ -32,17 +32,17 @@ const REJECTED: readonly (readonly [string, string, string])[] = [
   ['daemon/core/x.ts', 'for await (const x of xs) {}', 'must be synchronous'],
 ]
 
-t.test('what it must reject', async (t) => {
+t.test('determinism: what it must reject', async (t) => {
   for (const [path, text, what] of REJECTED) t.strictSame(findingsOf(path, text), [what], `${path}: ${text}`)
 })
 
-t.test('what it must accept', async (t) => {
+t.test('determinism: what it must accept', async (t) => {
   t.strictSame(findingsOf('world/x.ts', 'await new Promise((r) => setTimeout(r, Date.now()))'), [], 'another room')
   t.strictSame(findingsOf('wal/x.ts', 'const date = clock.now() // not Date.now()'), [], 'a comment')
   t.strictSame(findingsOf('daemon/core/x.ts', 'state.process = { process: 1 }'), [], 'a field of that name')
 })
 
-t.test('exceptions', async (t) => {
+t.test('determinism: exceptions', async (t) => {
   const files = [{ path: 'wal/x.ts', text: 'Date.now()' }]
   t.strictSame(checkDeterminism(files, { 'wal/x.ts': 'a reason' }), [])
   t.strictSame(staleExceptions(files, { 'wal/x.ts': 'a reason', 'wal/gone.ts': 'a reason' }), ['wal/gone.ts'])

@@ -4,7 +4,7 @@ import { readProject, type SourceFile, show } from './source-files.ts'
 import { checkTidiness, FILE_LINES_MAX, FUNCTION_LINES_MAX, RATCHET } from './tidy.ts'
 import { checkWords, FORBIDDEN } from './words.ts'
 
-t.test('the house', async (t) => {
+t.test('tidy: the house', async (t) => {
   const files = readProject(/\.(ts|mjs)$/)
   t.ok(files.length > 0, 'there was something to check')
   t.strictSame(checkTidiness(files).map(show), [])
@@ -16,8 +16,8 @@ t.test('the house', async (t) => {
   )
 })
 
-t.test('the words of the house', async (t) => {
-  const quoting = /^(docs\/decisions\/|test\/checks\/(words|tidy\.test)\.ts$)/
+t.test('tidy: the words of the house', async (t) => {
+  const quoting = /^(docs\/decisions\/|test\/checks\/(words|tidy\.cases)\.ts$)/
   const files = readProject(/\.(ts|mjs|md)$/).filter((file) => !quoting.test(file.path))
   t.strictSame(checkWords(files).map(show), [])
 })
@@ -28,7 +28,7 @@ const findingsOf = (text: string, path = 'wal/x.ts', ratchet = {}): string[] =>
 const linesOf = (count: number): string => `${HEADER}${'a()\n'.repeat(count - 1)}`
 const functionOf = (lines: number): string => `${HEADER}function f() {\n${'a()\n'.repeat(lines - 2)}}\n`
 
-t.test('sizes', async (t) => {
+t.test('tidy: sizes', async (t) => {
   t.strictSame(findingsOf(linesOf(FILE_LINES_MAX)), [])
   t.strictSame(findingsOf(linesOf(401)), ['wal/x.ts has 401 lines, expected at most 400'])
   t.strictSame(findingsOf(functionOf(FUNCTION_LINES_MAX)), [])
@@ -41,7 +41,7 @@ t.test('sizes', async (t) => {
   t.match(findingsOf(chapter, 'wal/x.ts'), [/has 82 lines/])
 })
 
-t.test('headers and names', async (t) => {
+t.test('tidy: headers and names', async (t) => {
   const header = ['a file opens with a /** header that says what it is for']
   t.strictSame(findingsOf('export const a = 1\n'), header)
   t.strictSame(findingsOf(`import a from './a.ts'\n${HEADER}`), header, 'not the first thing')
@@ -53,7 +53,7 @@ t.test('headers and names', async (t) => {
   t.strictSame(findingsOf(HEADER, 'test/wal/channel-log.slow.test.ts'), [])
 })
 
-t.test('leftovers', async (t) => {
+t.test('tidy: leftovers', async (t) => {
   for (const word of ['TO' + 'DO', 'FIX' + 'ME', 'X' + 'XX']) {
     t.match(findingsOf(`${HEADER}// ${word}: later\n`), [/a leftover/], word)
   }
@@ -61,7 +61,7 @@ t.test('leftovers', async (t) => {
   t.strictSame(findingsOf(`${HEADER}const only = todoList.only\n`), [])
 })
 
-t.test('re-exports', async (t) => {
+t.test('tidy: re-exports', async (t) => {
   t.match(findingsOf(`${HEADER}export { a } from './a.ts'\n`), [/only client\/client.ts and daemon\/node.ts re-export/])
   t.match(findingsOf(`${HEADER}export type { A } from './a.ts'\n`), [/re-export/])
   t.match(findingsOf(`${HEADER}export * from './a.ts'\n`, 'client/client.ts'), [/export \* hides/])
@@ -69,7 +69,7 @@ t.test('re-exports', async (t) => {
   t.strictSame(findingsOf(`${HEADER}const a = 1\nexport { a }\n`), [])
 })
 
-t.test('words', async (t) => {
+t.test('tidy: words', async (t) => {
   const wordsOf = (text: string): number => checkWords([{ path: 'x.ts', text } satisfies SourceFile]).length
   for (const word of Object.keys(FORBIDDEN)) {
     t.equal(wordsOf(`// the ${word} is`), 1, word)

@@ -1,8 +1,8 @@
 /** docs/DURABILITY.md claims nothing without a test or a rule, and what it names is there. */
 import { existsSync, readFileSync } from 'node:fs'
 import t from 'tap'
+import { PROJECT } from '../project.ts'
 import { FAULT_KINDS } from '../simulator/configuration.ts'
-import { PROJECT } from './source-files.ts'
 
 const page = readFileSync(`${PROJECT}docs/DURABILITY.md`, 'utf8')
 const rulesIn = (file: string): string => readFileSync(`${PROJECT}test/simulator/${file}`, 'utf8')
@@ -16,7 +16,7 @@ const namedAs = (word: string, text: string): string[] =>
     [...list!.matchAll(/`([^`]+)`/g)].map(([, name]) => name!),
   )
 
-t.test('files that are named exist', async (t) => {
+t.test('durability: files that are named exist', async (t) => {
   const files = filesNamedIn(page)
   t.ok(files.length > 40, `${files.length} names`)
   t.strictSame(
@@ -25,7 +25,7 @@ t.test('files that are named exist', async (t) => {
   )
 })
 
-t.test('rules and faults that are named exist', async (t) => {
+t.test('durability: rules and faults that are named exist', async (t) => {
   const source = rulesIn('checkers.ts') + rulesIn('rot.ts')
   const rules = namedAs('rule', page)
   t.ok(rules.length > 10, `${rules.length} rules`)
@@ -42,7 +42,7 @@ t.test('rules and faults that are named exist', async (t) => {
   )
 })
 
-t.test('what it must reject', async (t) => {
+t.test('durability: what it must reject', async (t) => {
   t.strictSame(filesNamedIn('| x | test/wal/no-such.test.ts; rule |'), ['test/wal/no-such.test.ts'])
   t.strictSame(namedAs('rule', 'by rules `a` and `b c`, fault `d`'), ['a', 'b c'])
 })

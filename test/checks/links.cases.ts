@@ -1,10 +1,11 @@
 /** No dead links between pages; the check rejects what it must. */
 import { existsSync } from 'node:fs'
 import t from 'tap'
+import { PROJECT } from '../project.ts'
 import { checkLinks } from './links.ts'
-import { PROJECT, readProject, show } from './source-files.ts'
+import { readProject, show } from './source-files.ts'
 
-t.test('the house', async (t) => {
+t.test('links: the house', async (t) => {
   const pages = readProject(/\.md$/)
   t.ok(
     pages.some((page) => page.path === 'README.md'),
@@ -13,7 +14,7 @@ t.test('the house', async (t) => {
   t.strictSame(checkLinks(pages, (path) => existsSync(PROJECT + path)).map(show), [])
 })
 
-t.test('what it must reject and accept', async (t) => {
+t.test('links: what it must reject and accept', async (t) => {
   const targetsOf = (path: string, text: string): string[] =>
     checkLinks([{ path, text }], (target) => target === 'docs/ERRORS.md').map(show)
   t.strictSame(targetsOf('README.md', '\nsee [errors](docs/ERRORS.md#x) and [more](docs/MORE.md)'), [

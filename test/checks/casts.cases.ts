@@ -3,7 +3,7 @@ import t from 'tap'
 import { checkCasts } from './casts.ts'
 import { readProject, show } from './source-files.ts'
 
-t.test('the house', async (t) => {
+t.test('casts: the house', async (t) => {
   const files = readProject(/\.ts$/)
   t.ok(files.length > 0, 'there was something to check')
   t.strictSame(checkCasts(files).map(show), [])
@@ -11,7 +11,7 @@ t.test('the house', async (t) => {
 
 const linesOf = (text: string): number[] => checkCasts([{ path: 'x.ts', text }]).map((finding) => finding.line)
 
-t.test('what it must reject', async (t) => {
+t.test('casts: what it must reject', async (t) => {
   t.strictSame(linesOf('const a = b as string'), [1])
   t.strictSame(linesOf('// about something else\n\nconst a = b as string'), [3], 'an empty line lies between')
   t.strictSame(linesOf('const a = b as string\n// too late'), [1])
@@ -27,7 +27,7 @@ t.test('what it must reject', async (t) => {
   t.strictSame(linesOf('// why\nconst a = b as A\nconst c = 1\nconst d = e as E'), [4], 'the run of casts was broken')
 })
 
-t.test('what it must accept', async (t) => {
+t.test('casts: what it must accept', async (t) => {
   t.strictSame(linesOf('const a = b as string // checked above'), [])
   t.strictSame(linesOf('// checked above\nconst a = b as string'), [])
   t.strictSame(linesOf('/** Checked above. */\nconst a = (b: B) => b as string'), [])

@@ -1,20 +1,19 @@
 /** The house's imports point one way, every file is looked at, and the check rejects what it must. */
-import { readFileSync } from 'node:fs'
 import t from 'tap'
-import ts from 'typescript'
+import { PROJECT } from '../project.ts'
 import { checkImports } from './import-direction.ts'
-import { listProject, PROJECT, readProject, show } from './source-files.ts'
+import { listProject, projectConfig, readProject, show } from './source-files.ts'
 
-t.test('the house', async (t) => {
+t.test('import-direction: the house', async (t) => {
   const files = readProject(/\.ts$/)
   const report = checkImports(files)
   t.strictSame(report.findings.map(show), [])
   t.ok(report.moduleCount > 0 && report.importCount > report.moduleCount / 2, 'there was something to check')
   t.equal(report.moduleCount, listProject(/\.ts$/).length, 'every source file is a module of the report')
-  const config = JSON.parse(readFileSync(`${PROJECT}tsconfig.json`, 'utf8'))
-  const compiled = ts.parseJsonConfigFileContent(config, ts.sys, PROJECT).fileNames
   t.strictSame(
-    compiled.map((name) => name.slice(PROJECT.length)).sort(),
+    projectConfig()
+      .fileNames.map((name) => name.slice(PROJECT.length))
+      .sort(),
     files.map((file) => file.path),
     'the compiler and the checks see the same files',
   )
@@ -54,7 +53,7 @@ const REJECTED: readonly (readonly [string, string, string])[] = [
   ['daemon/core/x.ts', `import { a } from '../../store/a.ts'`, 'daemon/core must not import store/a.ts'],
 ]
 
-t.test('what it must reject', async (t) => {
+t.test('import-direction: what it must reject', async (t) => {
   for (const [path, text, what] of REJECTED) t.strictSame(findingsOf(path, text), [what], `${path}: ${text}`)
   t.match(findingsOf('stray/x.ts', `import { a } from '../wal/a.ts'`)[0], /no room of the house/)
 })
@@ -74,6 +73,6 @@ const ACCEPTED: readonly (readonly [string, string])[] = [
   ['wal/x.ts', `// import { a } from '../store/a.ts'\nconst text = "import('../store/a.ts')"`],
 ]
 
-t.test('what it must accept', async (t) => {
+t.test('import-direction: what it must accept', async (t) => {
   for (const [path, text] of ACCEPTED) t.strictSame(findingsOf(path, text), [], `${path}: ${text}`)
 })

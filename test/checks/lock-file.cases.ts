@@ -1,10 +1,10 @@
 /** `npm ci` will accept the lock file; the check rejects what it must. */
 import { readFileSync } from 'node:fs'
 import t from 'tap'
+import { PROJECT } from '../project.ts'
 import { type LockFile, missingPackages } from './lock-file.ts'
-import { PROJECT } from './source-files.ts'
 
-t.test('the house', async (t) => {
+t.test('lock-file: the house', async (t) => {
   const lock = JSON.parse(readFileSync(`${PROJECT}package-lock.json`, 'utf8')) as LockFile // npm's own format
   t.ok(Object.keys(lock.packages).length > 100, 'there was something to check')
   t.strictSame(missingPackages(lock), [], 'complete; see tools/dev/complete-lock.mjs')
@@ -14,7 +14,7 @@ t.test('the house', async (t) => {
   t.strictSame(root?.devDependencies, manifest.devDependencies, 'package.json asks for the same')
 })
 
-t.test('what it must reject and accept', async (t) => {
+t.test('lock-file: what it must reject and accept', async (t) => {
   const missing = (packages: LockFile['packages']): string[] => missingPackages({ packages })
   const wants = { dependencies: { b: '1.0.0' } }
   t.strictSame(missing({ '': wants }), ['the project wants b'])
