@@ -17,11 +17,11 @@ import type { ClusterConfig } from '../protocol/cluster-config.ts'
 import { TravertineError } from '../protocol/errors.ts'
 import { byteOffset, epoch, type Term, termNumber } from '../protocol/ids.ts'
 import { MIB, TERM_HISTORY_LIMIT } from '../protocol/limits.ts'
-import type { Disk } from './disk.ts'
+import { type Disk, joinPath } from './disk.ts'
 import { keepDivergent } from './divergent.ts'
 import { type Manifest, writeManifest } from './manifest.ts'
 import type { ChannelScan } from './recover.ts'
-import { channelDirectory, Segments } from './segments.ts'
+import { channelDirectory, listSegments, Segments, segmentName } from './segments.ts'
 import { forgetOldest, type Mastership } from './term-history.ts'
 import { lastWholeEpoch, type WholeResult } from './whole-epoch.ts'
 
@@ -154,13 +154,13 @@ function refuseBelowStored(whole: WholeResult, scans: readonly ChannelScan[]): v
  * believes clean: only a new write makes them dirty, so that the flush tells the truth.
  *
  * And flushes the names. A process that was killed right after a rename (of a segment that it prepared) leaves a file that
- * everybody sees, and that a power loss takes away with all that was answered from it. That of the manifest is not among
- * them: its flush may have failed, and only one that is written anew makes another flush tell the truth. Whoever starts
- * replaces it: a master as step 1, a replica with what it has read.
+ * everybody sees, and that a power loss takes away with all that was answered from it. Where the flush had failed, only
+ * another change of the name makes the next one tell the truth. The manifest's name is changed by whoever starts: a
+ * master writes it as step 1, a replica writes what it has read.
  */
 export function makeDurable(disk: Disk, directory: string, scan: ChannelScan): void {
   const folder = channelDirectory(directory, scan.channel)
-  disk.syncDirectory(folder)
+  renewNames(disk, folder, scan.end)
   if (scan.end === scan.provenPosition) return
   const segments = new Segments({ disk, directory: folder, segmentBytes: 0, access: 'write' })
   try {
@@ -175,4 +175,23 @@ export function makeDurable(disk: Disk, directory: string, scan: ChannelScan): v
   } finally {
     segments.close()
   }
+}
+
+/**
+ * Names of segments that were prepared and never written: changed, and changed back. The last one goes first and comes back
+ * last, each flushed before the next: never is one missing that has another one behind it, which would be damage. What a
+ * crash leaves of it is a side file, as after one in the middle of preparing.
+ */
+function renewNames(disk: Disk, folder: string, end: number): void {
+  const unused = listSegments(disk, folder).filter((base) => base > 0 && base >= end) // the first one is init's
+  const paths = unused.map((base) => joinPath(folder, segmentName(base)))
+  for (const path of [...paths].reverse()) {
+    disk.rename(path, `${path}.new`)
+    disk.syncDirectory(folder)
+  }
+  for (const path of paths) {
+    disk.rename(`${path}.new`, path)
+    disk.syncDirectory(folder)
+  }
+  if (paths.length === 0) disk.syncDirectory(folder)
 }

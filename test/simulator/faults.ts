@@ -103,7 +103,9 @@ export class Faults {
     'cut both ways': (node) => this.#cut(node, this.#otherThan(node), true),
     'reset connection': () => this.#break(true, true),
     'half-open connection': () => this.#break(this.#options.random.chance(1, 2), false),
-    'flush fails': (node) => node.disk.fail({ kind: 'syncData' }),
+    // in turns; a file's first, since many runs have only one
+    'flush fails': (node) =>
+      node.disk.fail({ kind: this.injected.get('flush fails')! % 2 === 1 ? 'syncData' : 'syncDirectory' }), // counted right before
     'disk full': (node) => {
       node.disk.setCapacity(0)
       this.#later(() => node.disk.setCapacity(Number.POSITIVE_INFINITY))

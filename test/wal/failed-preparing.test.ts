@@ -1,8 +1,12 @@
 /** A segment whose preparing has failed: made anew where there was no room, never written to where its name is in doubt. */
 import t from 'tap'
-import { type Preparer, prepareSegment, Segments } from '../../wal/segments.ts'
+import { channelDirectory, listSegments, type Preparer, prepareSegment, Segments } from '../../wal/segments.ts'
 import { codeOf } from '../protocol/damage.ts'
+import { survivors } from '../sim/crash-choices.ts'
+import { exploreCrashes } from '../sim/crash-explorer.ts'
+import { Life, NO_HISTORY, parseActs, restartAndCheck } from '../sim/lives.ts'
 import { SimDisk } from '../sim/sim-disk.ts'
+import { DIRECTORY, initMaster, SEGMENT_BYTES, SimMaster } from '../sim/sim-master.ts'
 
 const BYTES = 4096
 const FOLDER = '/channel'
@@ -81,3 +85,54 @@ t.test(
     t.end()
   },
 )
+
+t.test('after a restart its name is beyond doubt, before anything is answered from it', (t) => {
+  const bytes = SEGMENT_BYTES
+  for (const failing of [[bytes], [bytes, 2 * bytes]]) {
+    const disk = new SimDisk({ sectorBytes: 512 })
+    initMaster(disk, 1)
+    const life = new Life(restartAndCheck(disk, NO_HISTORY))
+    life.play(parseActs('w0 f0'))
+    for (const base of failing) {
+      disk.fail({ kind: 'syncDirectory' })
+      t.equal(
+        codeOf(() => prepareSegment(disk, channelDirectory(DIRECTORY, 0), { base, bytes })),
+        'DISK_FAILED',
+      )
+    }
+    const again = disk.killProcess()
+    const next = new Life(restartAndCheck(again, life.history()))
+    next.play(parseActs('w0:60000 f0 w0:60000 f0 w0:60000 f0'))
+    t.equal(next.history().answered.size, 4)
+    const lost = [...survivors(again)].filter((survivor) => {
+      return codeOf(() => restartAndCheck(survivor.disk, next.history())) !== 'none'
+    })
+    t.same(
+      lost.map((survivor) => survivor.lost),
+      [],
+      'no power loss takes away what was answered',
+    )
+  }
+  t.end()
+})
+
+t.test('a crash anywhere in a start leaves the segments that were prepared without a gap', (t) => {
+  const disk = new SimDisk({ sectorBytes: 4096 })
+  initMaster(disk, 1)
+  const life = new Life(restartAndCheck(disk, NO_HISTORY))
+  life.play(parseActs('w0 f0'))
+  const prepared = [1, 2, 3].map((i) => i * SEGMENT_BYTES)
+  for (const base of prepared) prepareSegment(disk, channelDirectory(DIRECTORY, 0), { base, bytes: SEGMENT_BYTES })
+  const left = new Set<number>()
+  const { points } = exploreCrashes({
+    disk: disk.killProcess(),
+    run: (running) => void new SimMaster(running),
+    check: (point) => {
+      left.add(listSegments(point.disk, channelDirectory(DIRECTORY, 0)).length)
+      restartAndCheck(point.disk, life.history())
+    },
+  })
+  t.ok(points > 30, `${points} crashes`)
+  t.same([...left].sort(), [1, 2, 3, 4], 'with each number of them')
+  t.end()
+})
