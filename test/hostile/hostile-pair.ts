@@ -43,10 +43,10 @@ export class HostilePair {
     writeFileSync(join(directory, 'secret'), `all ${SECRET}\n`, { mode: 0o600 })
     const env = { TRAVERTINE_SECURITY_SECRET_FILE: join(directory, 'secret') }
     newReplica(join(directory, 'b'), CLUSTER)
-    const replica = await runNode(t, join(directory, 'b'), [], env)
+    const replica = await runNode(t, join(directory, 'b'), ['--admin-port', '0'], env)
     const tap = await tapInFrontOf(t, replica.port)
     newMaster(join(directory, 'a'), [`127.0.0.1:${tap.port}`], CLUSTER)
-    const master = await runNode(t, join(directory, 'a'), [], env)
+    const master = await runNode(t, join(directory, 'a'), ['--admin-port', '0'], env)
     return new HostilePair(master, replica, () => ({ control: Buffer.concat(tap.heard) }))
   }
 
