@@ -7,7 +7,7 @@
  * A line of `warn` or above wants somebody to act: it carries the code whose section in docs/RUNBOOK.md says how.
  * Form and level may change while the node runs.
  */
-import { pino } from 'pino'
+import { createRequire } from 'node:module'
 import { LOG_LEVELS, type LogFormat, type LogLevel } from '../config/defaults.ts'
 import type { LogLine } from '../daemon/node.ts'
 import { coloursOf } from './output.ts'
@@ -17,9 +17,12 @@ export interface LogSettings {
   readonly level: LogLevel
 }
 
+type LineWriter = (line: LogLine) => void
+
 export class NodeLog {
   #settings: LogSettings
-  readonly #write: Readonly<Record<LogFormat, (line: LogLine) => void>> = { json: jsonWriter(), pretty: prettyWriter() }
+  readonly #pretty = prettyWriter()
+  #json: LineWriter | undefined
 
   constructor(settings: LogSettings) {
     this.#settings = settings
@@ -31,11 +34,16 @@ export class NodeLog {
 
   readonly write = (line: LogLine): void => {
     const { format, level } = this.#settings
-    if (LOG_LEVELS.indexOf(line.level) >= LOG_LEVELS.indexOf(level)) this.#write[format](line)
+    if (LOG_LEVELS.indexOf(line.level) < LOG_LEVELS.indexOf(level)) return
+    if (format === 'pretty') return this.#pretty(line)
+    this.#json ??= jsonWriter()
+    this.#json(line)
   }
 }
 
-function jsonWriter(): (line: LogLine) => void {
+/** The package is loaded by the first line that needs it: a node that writes for people starts without. */
+function jsonWriter(): LineWriter {
+  const { pino } = createRequire(import.meta.url)('pino') as typeof import('pino') // it is what its types say
   const log = pino(
     {
       base: { pid: process.pid },
@@ -48,7 +56,7 @@ function jsonWriter(): (line: LogLine) => void {
   return ({ level, text, code }) => log[level](code === undefined ? {} : { code }, text)
 }
 
-function prettyWriter(): (line: LogLine) => void {
+function prettyWriter(): LineWriter {
   const colours = coloursOf(process.stderr)
   const paint = { info: colours.cyan, warn: colours.yellow, error: colours.red }
   return ({ level, text, code }) => {
