@@ -71,10 +71,11 @@ t.test('their types are right', async (t) => {
     writeFileSync(file, code)
     return file
   })
-  t.strictSame(complaints(files), [])
   const wrong = join(folder, 'wrong.mts')
   writeFileSync(wrong, `import { connect } from 'travertine'\nawait connect({ adress: 'localhost:1' })\n`)
-  t.match(complaints([wrong]), [/wrong.mts:2: .*adress/], 'a wrong one would be noticed')
+  const found = complaints([...files, wrong]) // of one program: most of its time goes to what all of them import
+  t.match(found, [/wrong.mts:2: .*adress/], 'a wrong one is noticed')
+  t.equal(found.length, 1, 'none of the page is', { found })
 })
 
 t.test('they do what the page says', async (t) => {

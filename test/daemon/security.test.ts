@@ -33,7 +33,7 @@ interface Pair {
 
 async function startPair(t: Teardown, of: { master: NodeSecurity; replica: NodeSecurity }): Promise<Pair> {
   const root = temporaryDirectory(t)
-  const shared = { clusterId: CLUSTER, channels: 2, segmentBytes: 1 << 20 }
+  const shared = { clusterId: CLUSTER, channels: 1, segmentBytes: 1 << 20 }
   const run = async (role: 'master' | 'replica', replicas: readonly string[]): Promise<TravertineNode> => {
     const directory = join(root, role)
     initNode({ directory, role, replicas, ...shared })
@@ -135,7 +135,7 @@ t.test('REP-55: TLS on control and log ports, between nodes too, together with a
 
 t.test('an address that others can reach wants a secret, TLS, or a word in writing', async (t) => {
   const directory = join(temporaryDirectory(t), 'master')
-  initNode({ directory, role: 'master' })
+  initNode({ directory, role: 'master', segmentBytes: 1 << 20 })
   for (const host of ['0.0.0.0', '::', '192.0.2.1', 'example.invalid']) {
     t.equal(await codeOf(startNode({ directory, host, port: 0 })), 'CONFIG_INVALID', host)
   }

@@ -42,7 +42,7 @@ function epochs(log: ForgedLog, from: bigint, to: bigint): void {
 
 t.test('master and replica are one history; a copy from before is a shorter one; nothing is written', async (t) => {
   const pair = await runningPair(t, temporaryDirectory(t))
-  await writeRounds(pair, 10)
+  await writeRounds(pair, 10, 400)
   const early = join(temporaryDirectory(t), 'early')
   cpSync(pair.replicaDirectory, early, { recursive: true })
   await writeRounds(pair, 10)
@@ -63,6 +63,20 @@ t.test('master and replica are one history; a copy from before is a shorter one;
     )
   }
   t.same([fingerprint(pair.masterDirectory), fingerprint(pair.replicaDirectory)], before)
+
+  await t.test('damage is told as damage, of the log that has it, and the other channels are compared', async (t) => {
+    flipByte(pair.replicaDirectory, 0, 3000)
+    const report = await compare(pair.masterDirectory, pair.replicaDirectory)
+    t.match(report.partings, [
+      {
+        error: { code: 'LOG_DAMAGED', where: { channel: 0, file: segmentFile(pair.replicaDirectory, 0, 0) } },
+        channel: 0,
+      },
+    ])
+    t.equal(report.partings.length, 1)
+    t.ok((report.channels[0]?.sameUpTo ?? 0) <= 3000)
+    t.equal(report.channels[1]?.sameUpTo, report.channels[1]?.ends[0])
+  })
 })
 
 t.test('two nodes that have started as master from one copy are two histories', async (t) => {
@@ -178,23 +192,6 @@ t.test('a node that has never met a master is one history with any of its cluste
   const [a, b] = forgeTwo(t, oneTerm, { history: () => [] })
   epochs(a, 1n, 2n)
   t.same((await compare(a.directory, b.directory)).partings, [])
-})
-
-t.test('damage is told as damage, of the log that has it, and the other channels are compared', async (t) => {
-  const pair = await runningPair(t, temporaryDirectory(t))
-  await writeRounds(pair, 10, 400)
-  await pair.stop()
-  flipByte(pair.replicaDirectory, 0, 3000)
-  const report = await compare(pair.masterDirectory, pair.replicaDirectory)
-  t.match(report.partings, [
-    {
-      error: { code: 'LOG_DAMAGED', where: { channel: 0, file: segmentFile(pair.replicaDirectory, 0, 0) } },
-      channel: 0,
-    },
-  ])
-  t.equal(report.partings.length, 1)
-  t.ok((report.channels[0]?.sameUpTo ?? 0) <= 3000)
-  t.equal(report.channels[1]?.sameUpTo, report.channels[1]?.ends[0])
 })
 
 t.test('a live pair under load is one history at any time', async (t) => {

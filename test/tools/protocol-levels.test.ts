@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path'
 import t from 'tap'
 import { connect } from '../../client/client.ts'
 import { subscribe } from '../../client/subscription.ts'
+import { PROTOCOL_VERSION_MAX, PROTOCOL_VERSION_MIN } from '../../protocol/control-message.ts'
 import { temporaryDirectory } from '../temp-directory.ts'
 import { newMaster, newReplica } from './node-pair.ts'
 import { MAIN, start } from './travertine.ts'
@@ -46,18 +47,13 @@ function forgetVia(directory: string): void {
   }
 }
 
-for (const [what, master, replica] of [
-  ['a newer master', [1, 3], [1, 2]],
-  ['a newer replica', [1, 2], [1, 3]],
-] as const) {
-  t.test(`REP-3: ${what}`, async (t) => {
-    const { port } = await pair(t, master, replica)
-    const client = await connect({ address: `127.0.0.1:${port}` })
-    const channel = await client.openChannel()
-    t.ok(await channel.write([put], { level: 'propagated' }), 'PROPAGATED over two builds')
-    await client.close()
-  })
-}
+t.test('REP-3: a newer master', async (t) => {
+  const { port } = await pair(t, [1, 3], [1, 2])
+  const client = await connect({ address: `127.0.0.1:${port}` })
+  const channel = await client.openChannel()
+  t.ok(await channel.write([put], { level: 'propagated' }), 'PROPAGATED over two builds')
+  await client.close()
+})
 
 t.test('REP-3: no common level is refused, and the master says so', async (t) => {
   const { command } = await pair(t, [1, 1], [2, 3])
@@ -65,9 +61,10 @@ t.test('REP-3: no common level is refused, and the master says so', async (t) =>
   t.pass('with both ranges')
 })
 
-t.test('REP-3 REP-80: a feeder between a master and a replica of an older build', async (t) => {
+t.test('REP-3 REP-80: a newer replica, which feeds another one of the build of its master', async (t) => {
   const directory = temporaryDirectory(t)
   const old = buildOf(join(directory, 'old-build'), 1, 2)
+  t.same([PROTOCOL_VERSION_MIN, PROTOCOL_VERSION_MAX], [1, 3], 'this build is the newer one')
   newReplica(join(directory, 'leaf'), CLUSTER)
   const leaf = await node(t, join(directory, 'leaf'), old)
   newReplica(join(directory, 'middle'), CLUSTER)
@@ -76,7 +73,7 @@ t.test('REP-3 REP-80: a feeder between a master and a replica of an older build'
   const { port } = await node(t, join(directory, 'master'), old)
   const client = await connect({ address: `127.0.0.1:${port}` })
   const channel = await client.openChannel()
-  const { epoch } = await channel.write([put], { level: 'propagated' })
+  const { epoch } = await channel.write([put], { level: 'propagated' }) // over two builds
   await client.close()
   const reader = await subscribe({ address: `127.0.0.1:${leaf.port}`, fromEpoch: epoch })
   for await (const shown of reader) {
@@ -99,7 +96,7 @@ async function pair(t: Teardown, master: readonly [number, number], replica: rea
 }
 
 async function node(t: Teardown, directory: string, main: string, words: readonly string[] = []) {
-  const command = start(t, ['run', directory, '--port', '0', '--json', ...words], { main })
+  const command = start(t, ['run', directory, '--port', '0', '--no-admin', '--json', ...words], { main })
   const [line] = await command.has('stdout', /^.+\n/)
   const { port } = JSON.parse(line) as { port: number } // of our own command
   return { command, port }

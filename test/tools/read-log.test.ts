@@ -1,4 +1,5 @@
 /** readLog: committed frames and entries of a directory, stopped or live, and nothing that may still be cut. */
+import { cpSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { TravertineError } from '../../protocol/errors.ts'
@@ -6,15 +7,14 @@ import { FLAG_EXPLICIT_VERSIONS } from '../../protocol/frame.ts'
 import { type LogEntry, readLog } from '../../tools/read-log.ts'
 import { temporaryDirectory } from '../temp-directory.ts'
 import { bodyOf, ForgedLog, fingerprint, flipByte, put, segmentFile, writeBytes } from './forged-log.ts'
-import { runningPair, untilRecoveryPoints, writeRounds } from './written-pair.ts'
+import { runningPair, stoppedPair } from './written-pair.ts'
 
 const keyOf = ({ entry }: LogEntry): string => ('key' in entry ? Buffer.from(entry.key).toString() : '')
 
+const { masterDirectory, replicaDirectory, written } = await stoppedPair(t, 40, 2000)
+
 t.test('gives every committed entry once, by epoch, with its write version, on master and replica alike', async (t) => {
-  const pair = await runningPair(t, temporaryDirectory(t))
-  const written = await writeRounds(pair, 30)
-  await pair.stop()
-  for (const directory of [pair.masterDirectory, pair.replicaDirectory]) {
+  for (const directory of [masterDirectory, replicaDirectory]) {
     const log = readLog({ directory })
     const found = [...log.entries()].map((e) => ({
       key: keyOf(e),
@@ -42,10 +42,7 @@ t.test('gives every committed entry once, by epoch, with its write version, on m
 })
 
 t.test('gives frames without gaps from position 0 to the cut, and only those that were asked for', async (t) => {
-  const pair = await runningPair(t, temporaryDirectory(t))
-  await writeRounds(pair, 5)
-  await pair.stop()
-  const log = readLog({ directory: pair.masterDirectory })
+  const log = readLog({ directory: masterDirectory })
   const ends = [0, 0]
   for (const { channel, position, end } of log.frames()) {
     t.equal(position, ends[channel])
@@ -87,11 +84,8 @@ t.test('does not give what lies beyond the last whole epoch', async (t) => {
 })
 
 t.test('refuses damage: found by the scan, or below the place where the scan began', async (t) => {
-  const pair = await runningPair(t, temporaryDirectory(t))
-  await writeRounds(pair, 40, 2000)
-  await untilRecoveryPoints(pair)
-  await pair.stop()
-  const directory = pair.masterDirectory
+  const directory = join(temporaryDirectory(t), 'copy')
+  cpSync(masterDirectory, directory, { recursive: true })
   const good = readLog({ directory })
   t.ok((good.scans[0]?.from ?? 0) > 1000, 'the scan begins at a recovery point')
   const frames = [...good.frames({ channel: 0 })]
@@ -148,12 +142,9 @@ t.test('a live directory can be read at any time, and holds everything that was 
 })
 
 t.test('writes nothing and takes no lock', async (t) => {
-  const pair = await runningPair(t, temporaryDirectory(t))
-  await writeRounds(pair, 5)
-  await pair.stop()
-  const before = fingerprint(pair.masterDirectory)
-  t.equal([...readLog({ directory: pair.masterDirectory }).entries()].length, 20)
-  t.same(fingerprint(pair.masterDirectory), before)
+  const before = fingerprint(masterDirectory)
+  t.equal([...readLog({ directory: masterDirectory }).entries()].length, 160)
+  t.same(fingerprint(masterDirectory), before)
 })
 
 t.test('a tail that is half there is no damage; what is torn is not given', async (t) => {

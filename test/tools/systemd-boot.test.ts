@@ -36,12 +36,13 @@ wait_for master StatusText 'working: takes sessions, 1 of 1 replicas stream'
 for node in master replica; do echo "$node $(show $node ActiveState) $(show $node SubState)"; done
 echo "user $(stat --format %U /proc/$(show master MainPID))"
 
-seq 200000 > /tmp/lines
-(head -100000 /tmp/lines; touch /tmp/half; tail -100000 /tmp/lines) |
+# more than a pipe holds: when all of it is gone, the load is under way; and it goes on until the master is back
+(seq 30000; touch /tmp/loads; until [ -e /tmp/restarted ]; do seq 1000; sleep 0.02; done; seq 10000) |
   travertine load - --format lines --batch 20 --json > /tmp/loaded & load=$!
-until [ -e /tmp/half ]; do sleep 0.05; done
+until [ -e /tmp/loads ]; do sleep 0.05; done
 before=$(show master MainPID)
 systemctl restart travertine@master
+touch /tmp/restarted
 [ "$(show master MainPID)" != "$before" ] && echo 'restarted under load'
 wait $load
 cp /tmp/loaded /out/loaded

@@ -2,7 +2,7 @@
 import { readdirSync } from 'node:fs'
 import t from 'tap'
 import { temporaryDirectory } from '../temp-directory.ts'
-import { startHalted } from './halted-demo.ts'
+import { QUICK_TO_START, startHalted } from './halted-demo.ts'
 import { isAlive, lastObject, start, until } from './travertine.ts'
 
 t.test('Ctrl-C during the load says what was acknowledged, stops both nodes and cleans up', async (t) => {
@@ -48,7 +48,7 @@ t.test('SIGTERM and a closed terminal do the same, with their own exit code', as
 t.test('Ctrl-C while the nodes start: nothing is left of them', async (t) => {
   for (const seen of [/replica listens on \S+, pid (\d+)/, /master {2}listens on \S+, pid (\d+)/, undefined]) {
     const parent = temporaryDirectory(t)
-    const command = start(t, ['up', '--json'], { env: { TMPDIR: parent } })
+    const command = start(t, ['up', '--channels', '1', '--json'], { env: { ...QUICK_TO_START, TMPDIR: parent } })
     if (seen === undefined) await until(() => readdirSync(parent).length > 0)
     else await command.has('stderr', seen)
     command.kill('SIGINT')

@@ -4,6 +4,8 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { temporaryDirectory } from '../temp-directory.ts'
+import { QUICK_TO_START } from './halted-demo.ts'
+import { runHere } from './in-process.ts'
 import { runNode } from './node-pair.ts'
 import {
   type Command,
@@ -70,7 +72,7 @@ t.test('--demo --once: loads, verifies on the replica’s files, ends with one J
 
 t.test('stays until Ctrl-C; what it says to try next works; then everything has gone', async (t) => {
   const { parent, env } = place(t)
-  const command = start(t, ['up', '--demo', '--channels', '3'], { env })
+  const command = start(t, ['up', '--demo', '--channels', '3'], { env: { ...QUICK_TO_START, ...env } })
   const nodes = await pids(command)
   await command.has('stdout', /Ctrl-C stops both/)
   t.match(command.stdout, /Verified: the replica's files hold all [\d,]+ entries/)
@@ -94,7 +96,7 @@ t.test('--directory keeps the data, with --port where to run it again; used twic
   const directory = join(temporaryDirectory(t), 'new/pair')
   const port = await freePorts(6)
   const words = ['up', '--directory', directory, '--port', String(port), '--channels', '1', '--json']
-  const command = start(t, words)
+  const command = start(t, words, { env: QUICK_TO_START })
   const [line] = await command.has('stdout', /^.+\n/)
   const ready = JSON.parse(line)
   t.match(ready, { ok: true, directory, master: { port, address: `127.0.0.1:${port}` }, replica: { port: port + 2 } })
@@ -106,7 +108,7 @@ t.test('--directory keeps the data, with --port where to run it again; used twic
   master.command.kill('SIGTERM')
   t.equal((await master.command.ended).code, 0)
 
-  const again = await run(t, words)
+  const again = await runHere(words)
   t.equal(again.code, 3)
   t.equal(errorCode(lastObject(again)), 'DIRECTORY_NOT_EMPTY')
   t.match(again.stderr, `travertine run ${join(directory, 'replica')}`)
@@ -116,7 +118,7 @@ t.test('--directory keeps the data, with --port where to run it again; used twic
 t.test('a directory with other files is refused, and left alone', async (t) => {
   const directory = temporaryDirectory(t)
   writeFileSync(join(directory, 'thesis.txt'), 'x')
-  const ended = await run(t, ['up', '--demo', '--once', '--directory', directory])
+  const ended = await runHere(['up', '--demo', '--once', '--directory', directory])
   t.equal(ended.code, 3)
   t.equal(errorCode(lastObject(ended)), 'DIRECTORY_NOT_EMPTY', '--once ends with an object in any case')
   t.same(readdirSync(directory), ['thesis.txt'])
@@ -125,7 +127,7 @@ t.test('a directory with other files is refused, and left alone', async (t) => {
 t.test('a node that cannot run: its own error is told, and the other one stopped', async (t) => {
   const { parent, env } = place(t)
   const port = await occupiedPort(t)
-  const ended = await run(t, ['up', '--port', String(port), '--json'], { env })
+  const ended = await run(t, ['up', '--port', String(port), '--json'], { env: { ...QUICK_TO_START, ...env } })
   t.equal(ended.code, 6)
   t.equal(errorCode(lastObject(ended)), 'PORT_IN_USE')
   t.match(ended.stderr, 'PORT_IN_USE: Cannot listen on 127.0.0.1:')
@@ -155,7 +157,7 @@ t.test('without the data set: says how to get it, and starts nothing', async (t)
 })
 
 t.test('--once without --demo has nothing to do', async (t) => {
-  const ended = await run(t, ['up', '--once', '--json'])
+  const ended = await runHere(['up', '--once', '--json'])
   t.equal(ended.code, 2)
   t.equal(errorCode(lastObject(ended)), 'CONFIG_INVALID')
   t.match(ended.stderr, "needs '--demo'")

@@ -5,6 +5,7 @@ import { type Channel, type Client, connect } from '../../client/client.ts'
 import { initNode, startNode, type TravertineNode } from '../../daemon/node.ts'
 import { RECOVERY_POINT_NAME } from '../../wal/recovery-point.ts'
 import { channelDirectory } from '../../wal/segments.ts'
+import { temporaryDirectory } from '../temp-directory.ts'
 import { CLUSTER, SEGMENT_BYTES } from './forged-log.ts'
 import { freePorts, until } from './travertine.ts'
 
@@ -75,6 +76,21 @@ export async function writeRounds(pair: RunningPair, rounds: number, valueBytes 
     await Promise.all(sessions)
   }
   return written
+}
+
+export interface StoppedPair {
+  readonly masterDirectory: string
+  readonly replicaDirectory: string
+  readonly written: readonly WrittenSession[]
+}
+
+/** A pair that has written, has its recovery points, and was stopped. Several tests can read it; who changes it takes a copy. */
+export async function stoppedPair(t: Teardown, rounds: number, valueBytes: number): Promise<StoppedPair> {
+  const pair = await runningPair(t, temporaryDirectory(t))
+  const written = await writeRounds(pair, rounds, valueBytes)
+  await untilRecoveryPoints(pair)
+  await pair.stop()
+  return { ...pair, written }
 }
 
 /** Each channel of both nodes has a recovery point: those are written off the commit path, so not at once. */
