@@ -123,9 +123,10 @@ export class Segments {
   #writtenEnd: number
   /** Nothing was written since `becomeQuiet`, or since the start. */
   #quiet = true
-  /** Since the last request for a segment. */
+  /** Since the last request for a segment; before the first flush behind it, up to that request. */
   #flushes = 0
   #flushedBytes = 0
+  #flushesAreOld = false
   #unflushedBytes = 0
   /** Below are no holes; nor beyond `#holesTo`. */
   #filledTo = 0
@@ -209,8 +210,7 @@ export class Segments {
       segment.file.syncData()
       segment.dirty = false
     }
-    if (this.#unflushedBytes > 0) this.#flushes++
-    this.#flushedBytes += this.#unflushedBytes
+    if (this.#unflushedBytes > 0) this.#countFlush(this.#unflushedBytes)
     this.#unflushedBytes = 0
     while (this.#open.length > 1 && this.#open[0]!.end <= this.#writtenEnd) this.#open.shift()!.file.close()
   }
@@ -300,11 +300,21 @@ export class Segments {
     return !this.#quiet && this.#flushedBytes > this.#flushes * LARGE_FLUSH_BYTES ? 'hole' : 'zeros'
   }
 
+  /** A hole takes no time: it may be there, and the next one be asked for, before anything was flushed. */
+  #countFlush(bytes: number): void {
+    if (this.#flushesAreOld) {
+      this.#flushes = 0
+      this.#flushedBytes = 0
+      this.#flushesAreOld = false
+    }
+    this.#flushes++
+    this.#flushedBytes += bytes
+  }
+
   #ask(preparer: Preparer, base: number, filling: SegmentFilling): void {
     this.#askedFor = base
     if (base === this.#failedFor) this.#failedFor = -1 // it is made anew
-    this.#flushes = 0
-    this.#flushedBytes = 0
+    this.#flushesAreOld = true
     if (filling === 'hole') this.#holesTo = base + this.#options.segmentBytes
     preparer.ask(base, filling)
   }
