@@ -9,7 +9,8 @@ import { drawFocus, type Focus, focused } from './focus.ts'
 import { ROT_KINDS, type RotKind } from './rot.ts'
 import type { Habit } from './sim-client.ts'
 
-export const FAULT_KINDS = [
+/** Drawn among, for any run. */
+const COMMON_KINDS = [
   'kill',
   'power',
   'kill then power',
@@ -31,6 +32,11 @@ export const FAULT_KINDS = [
   'return to a paused channel',
   'change master',
 ] as const
+
+/** Only where a replica feeds another one: what it has received and not flushed is gone. */
+const FEEDER_KIND = 'power of a feeder in its flush'
+
+export const FAULT_KINDS = [...COMMON_KINDS, FEEDER_KIND] as const
 
 export type FaultKind = (typeof FAULT_KINDS)[number]
 
@@ -63,6 +69,8 @@ export interface Configuration {
   readonly clients: readonly (Habit & { readonly sessions: number })[]
   readonly faults: readonly FaultKind[]
   readonly faultCount: number
+  /** How often a feeder loses its power as it flushes, besides. */
+  readonly feederFaults: number
   /** How bytes of the master's log rot at the end; undefined: they do not. */
   readonly rot: RotKind | undefined
   /** A restarted process ends again in the middle of its recovery in one of so many cases; 0: never. */
@@ -88,7 +96,7 @@ export function drawConfiguration(seed: number, ticks?: number): Configuration {
   const syncMicrosMin = among(20, 100, 200)
   const latencyMicrosMin = among(5, 30, 200)
   const isCalm = random.chance(1, 8)
-  const kinds = FAULT_KINDS.filter((kind) => random.chance(1, 2) && (replicas > 0 || !NEEDS_REPLICA.has(kind)))
+  const kinds = COMMON_KINDS.filter((kind) => random.chance(1, 2) && (replicas > 0 || !NEEDS_REPLICA.has(kind)))
   const drawn: Configuration = {
     seed,
     focus: drawFocus(random),
@@ -112,14 +120,17 @@ export function drawConfiguration(seed: number, ticks?: number): Configuration {
     drifts: Array.from({ length: 1 + REPLICAS_MAX }, () => among(1000, 999, 1001, 950, 1050)),
     clients: drawClients(random, channels),
     faults: isCalm ? [] : kinds,
+    feederFaults: 0,
     faultCount: isCalm || kinds.length === 0 ? 0 : 1 + random.below(10),
     recoveriesPerEnd: among(0, 2, 4),
     rot: among(undefined, undefined, ...ROT_KINDS),
   }
   const found = focused(drawn, random)
   // drawn for itself, so that the runs of seeds without it are those that they were before
-  const isCascaded = streamOf(seed, 'configuration', 1).chance(1, 3) && found.replicas > 0
-  return { ...found, isCascaded, ...(ticks === undefined ? {} : { ticks }) }
+  const cascade = streamOf(seed, 'configuration', 1)
+  const isCascaded = cascade.chance(1, 3) && found.replicas > 0
+  const feederFaults = isCascaded && !isCalm ? cascade.below(4) : 0
+  return { ...found, isCascaded, feederFaults, ...(ticks === undefined ? {} : { ticks }) }
 }
 
 const REPLICAS_MAX = 2

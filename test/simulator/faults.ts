@@ -41,6 +41,8 @@ export class Faults {
       const kind = configuration.faults[random.below(configuration.faults.length)]!
       scheduler.at(random.below(configuration.ticks * 1000), () => this.#inject(kind))
     }
+    for (let i = 0; i < configuration.feederFaults; i++)
+      scheduler.at(random.below(configuration.ticks * 1000), () => this.#inject('power of a feeder in its flush'))
   }
 
   /** A process has ended; it is started again, soon. */
@@ -133,6 +135,10 @@ export class Faults {
     },
     'return to a paused channel': () => this.#returnToPausedChannel(),
     'change master': () => this.#changeMaster(),
+    'power of a feeder in its flush': () => {
+      const feeder = this.#options.cluster.members[0]! // there is one where a replica feeds another
+      feeder.endAtFlush(this.#options.random.chance(1, 3) ? 'some' : 'none')
+    },
   }
 
   /** A replica goes and comes back, often another one in its place, while one of the master's channels notices nothing. */
@@ -226,4 +232,5 @@ const isOfNode = (kind: FaultKind): boolean =>
     'replace replica',
     'return to a paused channel',
     'change master',
+    'power of a feeder in its flush',
   ].includes(kind)

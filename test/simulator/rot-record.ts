@@ -26,7 +26,8 @@ export class RecordRot {
     const file = node.disk.peek(path)
     if (file === undefined) return undefined
     const before = allFiles(node)
-    rotSector(node, { path, offset: random.below(file.size) }, kind, random)
+    if (kind !== 'flipped bit' || random.chance(1, 4) || !flipDigit(node, path, random))
+      rotSector(node, { path, offset: random.below(file.size) }, kind, random)
     return allFiles(node) === before ? undefined : new RecordRot(node, record, path)
   }
 
@@ -63,6 +64,23 @@ export class RecordRot {
       throw new Violation('rot', `${this.describe()}, and it changed its files before it refused`)
   }
 }
+
+/** One digit of a value becomes another one: the record still reads well, and only its checksum tells. @returns is there one? */
+function flipDigit({ disk }: RottenNode, path: string, random: SeededRandom): boolean {
+  const file = disk.peek(path)
+  const bytes = Buffer.alloc(file?.size ?? 0)
+  file?.read(bytes, 0)
+  const places = [...bytes.keys()].filter((at) => at > bytes.indexOf(LINE_FEED) && isDigit(bytes[at]!)) // within the bytes
+  const offset = places[random.below(Math.max(1, places.length))]
+  if (offset === undefined) return false
+  const bits = [0, 1, 2, 3].filter((bit) => isDigit(bytes[offset]! ^ (1 << bit))) // a place of the list
+  disk.flipBit(path, offset, bits[random.below(bits.length)]) // the lowest one always does
+  return true
+}
+
+const LINE_FEED = 10
+
+const isDigit = (byte: number): boolean => byte >= 0x30 && byte <= 0x39
 
 /** Every file of the directory, with its name. */
 function allFiles({ disk }: RottenNode): string {

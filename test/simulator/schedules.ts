@@ -67,6 +67,7 @@ const SHORT_RUN: Configuration = {
   })),
   faults: [],
   faultCount: 0,
+  feederFaults: 0,
   rot: undefined,
   recoveriesPerEnd: 0,
 }

@@ -78,6 +78,7 @@ export class SimNode {
   /** Operations on the disk until the process ends in the middle; 0: it does not. */
   #stepsToEnd = 0
   #endsBy: Survival | 'kill' = 'kill'
+  #endsAtFlush: Survival | undefined
   /** Flushes of channels that take their time: a power loss finds them under way. */
   readonly #flushes = new Map<Actor, { readonly file: SimFile; readonly until: number }>()
   readonly #lineFreeAt = new Map<string, number>()
@@ -141,8 +142,14 @@ export class SimNode {
 
   /** The process ends right before one of its next operations on the disk. */
   endWithin(steps: number, by: Survival | 'kill'): void {
+    this.#endsAtFlush = undefined
     this.#stepsToEnd = steps
     this.#endsBy = by
+  }
+
+  /** The power goes right before the next flush of a log. */
+  endAtFlush(survival: Survival): void {
+    this.#endsAtFlush = survival
   }
 
   /** All threads stand still, as after SIGSTOP. */
@@ -257,6 +264,7 @@ export class SimNode {
     life.isAlive = false
     this.#life = undefined
     this.#stepsToEnd = 0
+    this.#endsAtFlush = undefined
     this.disk = by === 'kill' ? this.disk.killProcess() : this.#afterPowerLoss(by)
     this.#options.network.endLife(this.name, life, by !== 'kill')
     this.#options.observer.onDown(this, undefined)
@@ -294,6 +302,10 @@ export class SimNode {
         this.#end(this.#endsBy)
         throw new LifeEnded()
       }
+    }
+    if (this.#endsAtFlush !== undefined && step.kind === 'syncData' && step.path.endsWith('.wal')) {
+      this.#end(this.#endsAtFlush)
+      throw new LifeEnded()
     }
     if (step.kind !== 'syncData' && step.kind !== 'syncDirectory') return
     const micros = syncMicrosMin + random.below(syncMicrosMax - syncMicrosMin + 1)

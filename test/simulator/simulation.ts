@@ -200,7 +200,7 @@ export class Simulation {
   }
 
   /** Everything was checked before: what rots now is checked by itself. */
-  #beginRot(kind: RotKind): void {
+  #beginRot(drawn: RotKind): void {
     this.#checkers.atEnd()
     const { master, members } = this.#cluster
     const random = streamOf(this.#configuration.seed, 'faults', 1)
@@ -209,7 +209,9 @@ export class Simulation {
     const node = victim === 'replica' ? (members[random.below(Math.max(1, members.length))] ?? master) : master
     node.losePower('all')
     const view = this.#checkers.view(node.name)
-    if (victim === 'manifest' || victim === 'recovery point') this.#rot = RecordRot.of(node, victim, kind, random)
+    const isRecord = victim === 'manifest' || victim === 'recovery point'
+    const kind = isRecord && random.chance(3, 4) ? 'flipped bit' : drawn // whole sectors of a record are easily noticed
+    if (isRecord) this.#rot = RecordRot.of(node, victim, kind, random)
     else this.#rot = (node === master ? Rot : ReplicaRot).of(node, view, kind, random)
     if (this.#rot === undefined) return this.#enter('over')
     this.#say(`${kind}: ${this.#rot.describe()}`)
