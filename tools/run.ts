@@ -7,6 +7,7 @@
  * The end: SIGTERM and SIGINT drain (sessions under way are answered) and close, within a limit; a second one ends the
  * process at once. SIGHUP reads the settings again. A node that stops by itself ends the process with its error.
  */
+import { setFlagsFromString } from 'node:v8'
 import { type Command, Option } from 'commander'
 import {
   ADMIN_PORT_DEFAULT_TEXT,
@@ -108,6 +109,8 @@ export function runCommand(): Command {
 }
 
 async function run(directory: string | undefined, options: RunOptions): Promise<void> {
+  // an idle thread tidied up its memory in a hundred small steps, each of which woke it: for the threads that come
+  setFlagsFromString('--no-memory-reducer')
   // loaded here: the schema is a large package, and the other commands start without it
   const { NodeSettings } = await import('./node-settings.ts')
   const settings = new NodeSettings(directory, options)
