@@ -51,6 +51,8 @@ export interface ScanEnd {
 }
 
 const WINDOW_BYTES = MIB
+/** For the largest frame that a header can promise, with what follows it. */
+const FRAME_WINDOW_BYTES_MAX = SESSION_BYTES_LIMIT + 2 * WINDOW_BYTES
 const ZEROS = Buffer.alloc(WINDOW_BYTES)
 
 /** Calls `visit` for each valid frame from `from` on. @throws FRAME_VERSION_UNSUPPORTED, FRAME_KIND_UNKNOWN */
@@ -148,7 +150,8 @@ function zerosFrom(window: ReadWindow, position: number): boolean {
 class ReadWindow {
   readonly #segments: Segments
   readonly #limit: number
-  #buffer = Buffer.alloc(WINDOW_BYTES)
+  /** As large as the channel needs: most channels that are read are short, and most memory would be made for nothing. */
+  #buffer = Buffer.alloc(0)
   #from = 0
   #filled = 0
 
@@ -165,8 +168,12 @@ class ReadWindow {
   }
 
   #load(position: number, bytes: number): void {
-    if (bytes > this.#buffer.length)
-      this.#buffer = Buffer.alloc(Math.min(bytes + WINDOW_BYTES, SESSION_BYTES_LIMIT + 2 * WINDOW_BYTES))
+    const wanted = bytes > WINDOW_BYTES ? Math.min(bytes + WINDOW_BYTES, FRAME_WINDOW_BYTES_MAX) : WINDOW_BYTES
+    if (this.#buffer.length < wanted) {
+      const there = Math.min(this.#segments.capacityEnd(), this.#limit) - position
+      const useful = Math.min(wanted, Math.max(there, 0))
+      if (this.#buffer.length < useful) this.#buffer = Buffer.alloc(useful)
+    }
     const most = Math.max(0, Math.min(this.#buffer.length, this.#limit - position))
     this.#from = position
     this.#filled = this.#segments.read(position, this.#buffer.subarray(0, most))

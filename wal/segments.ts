@@ -41,6 +41,8 @@ export type SegmentFilling = 'zeros' | 'hole'
 
 /** Zeros written in one go: one large flush would hold up the commits of all channels. */
 const FILL_BYTES = MIB
+/** One for all files: a thread of the job pool does little else, and would sit on the zeros of the last dozens of files. */
+const ZEROS = Buffer.alloc(FILL_BYTES)
 
 /**
  * Creates the segment at `base`, durable, name and all. Safe to repeat after a crash anywhere in it.
@@ -54,7 +56,7 @@ export function prepareSegment(
 ): void {
   const path = joinPath(directory, segmentName(base))
   const side = `${path}.new`
-  const zeros = Buffer.alloc(Math.min(bytes, FILL_BYTES))
+  const zeros = ZEROS.subarray(0, bytes)
   const file = disk.create(side)
   try {
     for (let at = 0; at < bytes; at += zeros.length) {
@@ -292,7 +294,7 @@ export class Segments {
     this.#filledTo = end
     const filledTo = Math.min(end + FILL_BYTES, segment.end, this.#holesTo)
     if (!isSmall || filledTo <= end) return
-    segment.file.write([Buffer.alloc(filledTo - end)], end - segment.base)
+    segment.file.write([ZEROS.subarray(0, filledTo - end)], end - segment.base)
     this.#filledTo = filledTo
   }
 
