@@ -128,7 +128,7 @@ export class ChannelLog implements LogPort {
 
   /** Is there anything that a flush would do? */
   get wantsFlush(): boolean {
-    return this.#queue.length > 0 || this.#state.announced !== NONE || this.#options.writer.unwrittenBytes > 0
+    return this.#queue.length > 0 || this.#state.announced !== NONE || this.#options.writer.unflushedBytes > 0
   }
 
   /** Nothing queued, all of it STORED, and PROPAGATED told to whom can still hear it, as far as the policy allows. */
@@ -297,7 +297,7 @@ export class ChannelLog implements LogPort {
 
   sendUnwritten(): void {
     const { downstream, writer } = this.#options
-    if (writer.unwrittenBytes > 0) downstream.offer(writer.durablePosition, writer.unwritten, writer.unwrittenBytes)
+    if (writer.unflushedBytes > 0) downstream.offer(writer.durablePosition, writer.unwritten, writer.unflushedBytes)
   }
 
   writeAndSync(): void {

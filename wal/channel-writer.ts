@@ -1,9 +1,10 @@
 /**
  * The end of one channel's log: what is appended and not yet written, and the way to make it durable.
  *
- * Positions, in this order: durable <= appended. Bytes between them are in memory only. `writeAndSync` is the one place
- * where a channel writes; when it fails the channel is poisoned: no retry, no further append, ever (DESIGN 3), since
- * after a failed fdatasync nobody can know what the disk holds.
+ * Positions, in this order: durable <= written <= appended. What is appended is in memory, and leaves it with a write;
+ * whoever gathers a large flush writes early, but nothing counts before `writeAndSync`. When either fails
+ * the channel is poisoned: no retry, no further append, ever (DESIGN 3), since after a failed fdatasync nobody can know
+ * what the disk holds.
  *
  * Serves a master's channel log and a replica's alike. Also makes the recovery point that is due at each segment change:
  * position and producer table belong together, so both are taken at the next seal that is appended, and kept until that
@@ -44,6 +45,7 @@ const JOIN_BYTES_LIMIT = 32 * KIB
 export class ChannelWriter {
   readonly #options: ChannelWriterOptions
   #durable: number
+  #written: number
   #appended: number
   #buffers: Buffer[] = []
   /** The last slice, which may still grow: bytes `#runFrom` to `#runTo` of `#run`. */
@@ -64,6 +66,7 @@ export class ChannelWriter {
   constructor(options: ChannelWriterOptions) {
     this.#options = options
     this.#durable = options.position
+    this.#written = options.position
     this.#appended = options.position
     this.#base = options.segments.baseAt(options.position)
     this.#configs = (options.configs ?? []).filter((place) => place.position < options.position)
@@ -79,15 +82,15 @@ export class ChannelWriter {
     return this.#appended
   }
 
-  get unwrittenBytes(): number {
+  get unflushedBytes(): number {
     return this.#appended - this.#durable
   }
 
-  /** The buffers between durable and appended, in order. Valid until `writeAndSync`. */
+  /** The buffers between written and appended, in order. Valid until they are written. */
   get unwritten(): readonly Buffer[] {
     this.#endRun()
     // one buffer to write, for each socket and for the disk, costs less than to copy a few kilobytes
-    if (this.#buffers.length > 1 && this.unwrittenBytes <= JOIN_BYTES_LIMIT)
+    if (this.#buffers.length > 1 && this.#appended - this.#written <= JOIN_BYTES_LIMIT)
       this.#buffers = [Buffer.concat(this.#buffers)]
     return this.#buffers
   }
@@ -143,19 +146,29 @@ export class ChannelWriter {
     this.#tellPoint()
   }
 
-  /** Writes what was appended and makes it durable. @throws CHANNEL_POISONED */
-  writeAndSync(): void {
+  /** Hands what was appended to the file system: it takes no memory of ours any more. @throws CHANNEL_POISONED */
+  write(): void {
     if (this.#poison !== undefined) throw this.#poison
-    if (this.unwrittenBytes === 0) return
-    const { segments } = this.#options
+    if (this.#appended === this.#written) return
     try {
-      segments.write(this.#durable, this.unwritten, this.unwrittenBytes)
-      segments.syncData()
+      this.#options.segments.write(this.#written, this.unwritten, this.#appended - this.#written)
     } catch (error) {
       throw this.#poisoned(asError(error))
     }
-    this.#durable = this.#appended
+    this.#written = this.#appended
     this.#buffers = []
+  }
+
+  /** Writes what was appended and makes it durable. @throws CHANNEL_POISONED */
+  writeAndSync(): void {
+    this.write()
+    if (this.#written === this.#durable) return
+    try {
+      this.#options.segments.syncData()
+    } catch (error) {
+      throw this.#poisoned(asError(error))
+    }
+    this.#durable = this.#written
     this.#noteSegmentChange()
   }
 

@@ -59,7 +59,7 @@ export class ReplicaLog {
   }
 
   get wantsFlush(): boolean {
-    return this.#options.writer.unwrittenBytes > 0
+    return this.#options.writer.unflushedBytes > 0
   }
 
   /** Was the last frame a seal? The master has nothing more to add to its flush then. */
@@ -93,6 +93,11 @@ export class ReplicaLog {
     }
     this.counts.frames++
     writer.appendSlice(buffer, at, bytes)
+  }
+
+  /** Writes what was accepted, ahead of the flush that makes it durable. @throws CHANNEL_POISONED */
+  write(): void {
+    this.#options.writer.write()
   }
 
   /** Makes durable what was accepted. @throws CHANNEL_POISONED */

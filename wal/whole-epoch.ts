@@ -58,9 +58,10 @@ function missingChannels(seals: readonly FoundSeal[], epoch: bigint, heldThrough
     held |= 1n << BigInt(seal.channel)
   }
   const missing: number[] = []
+  if ((named & ~held) === 0n) return missing // nearly always; the loop makes a big number for each channel there may be
   for (let channel = 0; channel < CHANNEL_COUNT_LIMIT; channel++) {
     const bit = 1n << BigInt(channel)
-    if ((named & bit) !== 0n && (held & bit) === 0n && epoch > (heldThrough[channel] ?? 0n)) missing.push(channel)
+    if ((named & ~held & bit) !== 0n && epoch > (heldThrough[channel] ?? 0n)) missing.push(channel)
   }
   return missing
 }

@@ -210,9 +210,11 @@ export class ReplicaChannel {
       const { receivedPosition, durablePosition } = this.#log
       const isStreaming = this.#turnBytes >= REPLICA_TURN_BYTES
       this.#turnBytes = 0
-      if (isStreaming && receivedPosition - durablePosition < REPLICA_FLUSH_BYTES_LIMIT) return this.#flushSoon()
       this.#flushScheduled = false
-      this.#flush()
+      if (isStreaming && receivedPosition - durablePosition < REPLICA_FLUSH_BYTES_LIMIT) {
+        this.#attempt(() => this.#log.write()) // megabytes that wait in memory outlive its young generation
+        this.#flushSoon()
+      } else this.#flush()
     })
   }
 

@@ -1,7 +1,10 @@
 /**
  * When a replica flushes: once per turn of the event loop, and once for several turns while they bring megabytes, so that
- * a catch-up does not pay for a flush of every piece that happens to arrive. What came last never waits for more.
+ * a catch-up does not pay for a flush of every piece that happens to arrive. What came last never waits for more, and
+ * nothing waits for its flush in memory.
  */
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import t from 'tap'
 import { ReplicaChannel } from '../../daemon/io/replica-channel.ts'
 import { StatSlots } from '../../daemon/metrics/stat-slots.ts'
@@ -14,7 +17,7 @@ import { ReplyReader } from '../../protocol/log-reply.ts'
 import { ChannelWriter } from '../../wal/channel-writer.ts'
 import { NodeDisk } from '../../wal/node-disk.ts'
 import { plainTable } from '../../wal/producer-table.ts'
-import { prepareSegment, Segments } from '../../wal/segments.ts'
+import { prepareSegment, Segments, segmentName } from '../../wal/segments.ts'
 import { nodeWorld } from '../../world/node-world.ts'
 import { temporaryDirectory } from '../temp-directory.ts'
 import { CLUSTER, frames, mastership, session } from '../wal/hand-made-log.ts'
@@ -31,10 +34,12 @@ class FakeLink {
   #turns: (() => void)[] = []
   #handler: ConnectionHandler | undefined
   readonly #replies = new ReplyReader()
+  readonly #file: string
   #opened = false
 
   constructor(t: Parameters<typeof temporaryDirectory>[0]) {
     const [directory, disk] = [temporaryDirectory(t), new NodeDisk()]
+    this.#file = join(directory, segmentName(0))
     prepareSegment(disk, directory, { base: 0, bytes: SEGMENT_BYTES, mayLeaveHole: () => true })
     const segments = new Segments({ disk, directory, segmentBytes: SEGMENT_BYTES, access: 'write' })
     const nothing = (): void => undefined
@@ -90,6 +95,11 @@ class FakeLink {
     for (const act of this.#turns.splice(0)) act()
   }
 
+  /** What the file system has, flushed or not. */
+  written(from: number, to: number): Buffer {
+    return readFileSync(this.#file).subarray(from, to)
+  }
+
   #connection(): Connection {
     const nothing = (): void => undefined
     return {
@@ -138,7 +148,10 @@ t.test('turns that bring megabytes share a flush, up to its limit; what came las
   for (let turns = 0; turns < 8; turns++) {
     link.turn(log.subarray(sent, sent + turnBytes))
     sent += turnBytes
-    t.ok(sent - (link.told.at(-1) ?? 0) < REPLICA_FLUSH_BYTES_LIMIT + turnBytes, 'bounded')
+    const told = link.told.at(-1) ?? 0
+    t.ok(sent - told < REPLICA_FLUSH_BYTES_LIMIT + turnBytes, 'bounded')
+    const whole = sent - 200_000 // the last frame is not all there
+    t.ok(link.written(told, whole).equals(log.subarray(told, whole)), 'written, though not flushed')
   }
   const flushes = link.told.length
   t.ok(flushes >= 1 && flushes <= sent / REPLICA_FLUSH_BYTES_LIMIT, `${flushes} flushes of 8 turns`)
