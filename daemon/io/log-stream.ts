@@ -24,6 +24,8 @@ export interface LogStreamOptions {
   readonly sliceBytes: number
   /** What lies below may be read from the files. */
   readonly durablePosition: () => number
+  /** Is a flush planned that writers wait for? A slice gives way to it; `pump` is called when it is through. */
+  readonly isFlushPlanned?: (() => boolean) | undefined
   /** The files cannot be read. */
   readonly onError: (error: TravertineError) => void
 }
@@ -34,6 +36,8 @@ export class LogStream {
   /** Slices that the socket has taken, to be read into again: as garbage they pile up faster than anybody collects them. */
   readonly #free: Buffer[] = []
   #reading = false
+  /** To the flush that is planned, or to the last one: each of them lets one slice through, so that a busy channel feeds its peers. */
+  #hasGivenWay = false
   #stopped = false
 
   constructor(options: LogStreamOptions) {
@@ -61,15 +65,24 @@ export class LogStream {
     const { clock, connection, sliceBytes, durablePosition } = this.#options
     if (this.#stopped || this.#reading || this.#position >= durablePosition()) return
     if (connection.unsentBytes >= sliceBytes) return // `drained` goes on
+    if (this.#givesWay()) return
     this.#reading = true
     clock.nextTurn(() => {
       this.#reading = false
-      if (!this.#stopped) this.#sendSlice()
+      if (this.#stopped || (!this.#hasGivenWay && this.#givesWay())) return
+      this.#hasGivenWay = false
+      this.#sendSlice()
     })
   }
 
   stop(): void {
     this.#stopped = true
+  }
+
+  #givesWay(): boolean {
+    if (this.#options.isFlushPlanned?.() !== true) return false
+    this.#hasGivenWay = true
+    return true
   }
 
   #sendSlice(): void {

@@ -5,7 +5,8 @@
  * queued, replicas' acks move the rows); then one flush takes what has come: stamp, hand to the replicas, write,
  * fdatasync, answer. The answers of a flush leave at the end of the next turn, after its sockets were read: an ack that came
  * in during fdatasync is then told in the same write. While the thread is in fdatasync the next batch collects in the kernel: the previous flush *is* the
- * timer. Nobody is answered before what the answer promises is durable; see channel-log.ts.
+ * timer. Nobody is answered before what the answer promises is durable; see channel-log.ts. Peers that are behind are fed
+ * from the files in between: their slices go behind a flush that is planned, and behind its answers.
  */
 
 import type { ConfigRecord } from '../../protocol/cluster-config.ts'
@@ -111,13 +112,15 @@ export class MasterChannel implements Downstream {
       keeper: this.#rowKeeper(),
       openFiles: () => this.#openFiles(),
       durablePosition: () => writer.durablePosition,
+      isFlushPlanned: () => this.#flushScheduled,
     })
     this.#readers = new ReaderLinks({
       clock,
       channel: options.channel,
       registry: this.registry,
       openFiles: () => this.#openFiles(),
-      durablePosition: () => options.writer.durablePosition,
+      durablePosition: () => writer.durablePosition,
+      isFlushPlanned: () => this.#flushScheduled,
       startOf: (epoch) => readingStart(options, options.history, epoch),
       onFailed: options.onReaderFailed,
     })

@@ -20,6 +20,8 @@ export interface ReaderLinksOptions {
   /** The channel's files, opened for reading. */
   readonly openFiles: () => Segments
   readonly durablePosition: () => number
+  /** Is a flush planned that writers wait for? `pump` is called when it is through. */
+  readonly isFlushPlanned?: () => boolean
   /** Begin of a frame before which nothing of this epoch or a later one stands; 0 if none is known. */
   readonly startOf: (epoch: bigint) => number
   /** A link has ended by what its reader did, or because the files cannot be read. */
@@ -90,7 +92,7 @@ export class ReaderLinks {
   }
 
   #link({ connection, session, files, position, release }: NewLink): ReaderLink {
-    const { clock, durablePosition, onFailed } = this.#options
+    const { clock, durablePosition, isFlushPlanned, onFailed } = this.#options
     const end = (): void => {
       if (!this.#links.delete(link)) return
       release()
@@ -104,7 +106,16 @@ export class ReaderLinks {
       onFailed(session, error)
     }
     const sliceBytes = READER_SLICE_BYTES
-    const stream = new LogStream({ clock, connection, files, position, sliceBytes, durablePosition, onError: fail })
+    const stream = new LogStream({
+      clock,
+      connection,
+      files,
+      position,
+      sliceBytes,
+      durablePosition,
+      isFlushPlanned,
+      onError: fail,
+    })
     const link: ReaderLink = { stream, end, fail }
     this.#links.add(link)
     return link

@@ -33,6 +33,8 @@ export interface ReplicaRowsOptions {
   /** The channel's files, opened for reading. */
   readonly openFiles: () => Segments
   readonly durablePosition: () => number
+  /** Is a flush planned that writers wait for? `pump` is called when it is through. */
+  readonly isFlushPlanned?: () => boolean
   /** Tells the control thread, once `keeper` has kept it. */
   readonly onRow: OnRow
 }
@@ -51,7 +53,7 @@ export class ReplicaRows {
   }
 
   open(row: number, session: bigint, { host, port, ...peer }: RowPeer): void {
-    const { channel, world, keeper, openFiles, durablePosition, onRow } = this.#options
+    const { channel, world, keeper, openFiles, durablePosition, isFlushPlanned, onRow } = this.#options
     let files: Segments
     try {
       files = openFiles()
@@ -67,6 +69,7 @@ export class ReplicaRows {
       channel,
       files,
       durablePosition,
+      isFlushPlanned,
       onOpen: (position) => keeper.up(row, position, () => onRow('rowOpen', row, session)),
       onDurable: (position, flushMicros) => keeper.durable(row, position, flushMicros),
       onDown: (error) => {

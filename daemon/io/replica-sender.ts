@@ -25,6 +25,8 @@ export interface ReplicaSenderOptions {
   readonly files: Segments
   /** What lies below may be read from the files. */
   readonly durablePosition: () => number
+  /** Is a flush planned that writers wait for? `pump` is called when it is through. */
+  readonly isFlushPlanned?: (() => boolean) | undefined
   readonly onOpen: (position: number) => void
   /** @param flushMicros what the replica's write and fdatasync took */
   readonly onDurable: (position: number, flushMicros: number) => void
@@ -106,14 +108,15 @@ export class ReplicaSender {
   }
 
   #openStream(): LogStream {
-    const { files, resume: position, durablePosition } = this.#options
+    const { clock, files, resume: position, durablePosition, isFlushPlanned } = this.#options
     return new LogStream({
-      clock: this.#options.clock,
+      clock,
       connection: this.#connection,
       files,
       position,
       sliceBytes: SENDER_READ_BYTES,
       durablePosition,
+      isFlushPlanned,
       onError: (error) => this.#fail(error),
     })
   }
