@@ -10,14 +10,16 @@ import type { ChildProcess } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Command } from 'commander'
+import { Command, InvalidArgumentError } from 'commander'
 import { asError } from '../protocol/errors.ts'
 import { GIB, MIB, SEGMENT_BYTES_DEFAULT } from '../protocol/limits.ts'
+import { type CatchUpFigures, renderReport, summarise } from './catch-up-report.ts'
 import type { WriterFigures, WriterOrder } from './catch-up-writer.ts'
 import { endChild, killChildren, nextMessage, startChild } from './child-process.ts'
-import { type DiskSpeed, measureDisk } from './disk-speed.ts'
+import { measureDisk } from './disk-speed.ts'
 import { cpuSeconds } from './process-usage.ts'
 import { makeScratch, type Scratch } from './scratch.ts'
+import { removeOnSignal } from './signals.ts'
 import type { NodeOrder, ReplicaProgress } from './travertine-node.ts'
 
 const NODE = new URL('./travertine-node.js', import.meta.url)
@@ -27,10 +29,14 @@ const PART_MS_MAX = 300_000
 const POLL_MS = 20
 /** Fewer epochs behind than this is level: what is on its way while writes go on. */
 const LEVEL_EPOCHS = 16
-/** Room that the disk measurement takes at most. */
-const DISK_BYTES = GIB
+/** What the disk measurement writes at most. */
+const DISK_BYTES_MAX = GIB
+/** Prepared, and not filled. */
+const SEGMENTS = 4
+const SETTLE_MS_MAX = 2_000
 
 interface CommandOptions {
+  readonly json: boolean
   readonly gib: number
   readonly writers: number
   readonly seconds: number
@@ -39,71 +45,57 @@ interface CommandOptions {
   readonly profile?: string
 }
 
-interface CaughtUp {
-  readonly bytes: number
-  readonly seconds: number
-  /** Of each process, meanwhile; null where there is no /proc. */
-  readonly cpuSeconds: { readonly master: number | null; readonly replica: number | null }
-}
-
-interface Report {
-  /** Before and after all else. */
-  readonly disks: readonly DiskSpeed[]
-  readonly caughtUp: CaughtUp
-  readonly before: WriterFigures
-  readonly during: WriterFigures
-  readonly after: WriterFigures
-}
-
 await main()
 
 async function main(): Promise<void> {
-  const options = new Command('npm run bench:catch-up --')
+  const options = buildCommand().parse().opts<CommandOptions>()
+  const scratches: Scratch[] = []
+  removeOnSignal(scratches)
+  try {
+    const { gib, dir, replicaDir } = options
+    const bytes = gib * GIB + diskBytes(gib) + SEGMENTS * segmentBytes(gib)
+    scratches.push(makeScratch(dir, replicaDir === undefined ? 2 * bytes : bytes, { place: '--dir', amount: '--gib' }))
+    if (replicaDir !== undefined)
+      scratches.push(makeScratch(replicaDir, bytes, { place: '--replica-dir', amount: '--gib' }))
+    for (const warning of scratches.flatMap(({ warnings }) => warnings)) say(`warning: ${warning}`)
+    const report = summarise(await measure(options, scratches[0]!.path, scratches.at(-1)!.path)) // the first is made above
+    const text = `${renderReport(report)}\n`
+    if (options.json) {
+      process.stderr.write(text)
+      process.stdout.write(`${JSON.stringify(report)}\n`)
+    } else process.stdout.write(text)
+  } catch (error) {
+    process.stderr.write(`${asError(error).message}\n`)
+    process.exitCode = 1
+    killChildren()
+  }
+  for (const scratch of scratches) scratch.remove()
+}
+
+function buildCommand(): Command {
+  return new Command('npm run bench:catch-up --')
     .description('measures how fast a replica that was stopped catches up while writes go on')
+    .option('--json', 'end with one line of JSON on stdout; the text goes to stderr', false)
     .option('--gib <n>', 'GiB by which it is behind', positive, 5)
     .option(
       '--writers <n>',
       'sessions in flight while it catches up, each one small put that waits for STORED',
-      positive,
+      count,
       1,
     )
     .option('--seconds <s>', 'how long the writers are measured alone, before and after', positive, 5)
     .option('--dir <path>', 'where to write, on a real disk; default: the temporary directory of the system')
     .option('--replica-dir <path>', "the replica's place, if it is another one")
     .option('--profile <dir>', 'leave a CPU profile of each thread there')
-    .parse()
-    .opts<CommandOptions>()
-  const scratches: Scratch[] = []
-  const end = (code: number): void => {
-    process.exitCode = code
-    killChildren()
-    for (const scratch of scratches) scratch.remove()
-  }
-  process.once('SIGINT', () => {
-    end(130)
-    process.exit()
-  })
-  try {
-    const bytes = options.gib * GIB + DISK_BYTES
-    scratches.push(makeScratch(options.dir, options.replicaDir === undefined ? 2 * bytes : bytes))
-    if (options.replicaDir !== undefined) scratches.push(makeScratch(options.replicaDir, bytes))
-    const report = await measure(options, scratches[0]!.path, scratches.at(-1)!.path) // the first is made above
-    process.stdout.write(`${render(report)}\n`)
-    end(0)
-  } catch (error) {
-    process.stderr.write(`${asError(error).message}\n`)
-    end(1)
-  }
 }
 
-async function measure(options: CommandOptions, place: string, replicaPlace: string): Promise<Report> {
+async function measure(options: CommandOptions, place: string, replicaPlace: string): Promise<CatchUpFigures> {
   const { gib, writers, profile } = options
-  const diskBytes = Math.min(DISK_BYTES, gib * GIB)
-  const diskBefore = measureDisk(replicaPlace, diskBytes)
+  const diskBefore = measureDisk(replicaPlace, diskBytes(gib))
   const shared = {
     clusterId: randomUUID(),
     channels: 1,
-    segmentBytes: SEGMENT_BYTES_DEFAULT,
+    segmentBytes: segmentBytes(gib),
     segmentsAhead: 2,
     isWatched: false,
   }
@@ -120,7 +112,7 @@ async function measure(options: CommandOptions, place: string, replicaPlace: str
   const writer = startChild(WRITER, [JSON.stringify(order)], undefined)
   await nextMessage(writer, 'the writer', PART_MS_MAX)
   say('writers alone')
-  await sleep(2_000) // the disk has what the load has left it to do, and the code is compiled
+  await sleep(settleMs(options)) // the disk has what the load has left it to do, and the code is compiled
   const before = await stretch(writer, options.seconds)
   const { lagBytes = 0 } = await progressOf(master.child)
 
@@ -135,10 +127,10 @@ async function measure(options: CommandOptions, place: string, replicaPlace: str
   const caughtUp = { bytes: lagBytes, seconds, cpuSeconds: { master: used.master(), replica: used.replica() } }
   const during = await figuresOf(writer)
   say('writers alone again')
-  await sleep(1_000)
+  await sleep(settleMs(options))
   const after = await stretch(writer, options.seconds)
   for (const child of [writer, master.child, replica.child]) await endChild(child)
-  const disks = [diskBefore, measureDisk(replicaPlace, diskBytes)]
+  const disks = [diskBefore, measureDisk(replicaPlace, diskBytes(gib))]
   return { disks, caughtUp, before, during, after }
 }
 
@@ -178,39 +170,6 @@ async function untilProgress(master: ChildProcess, reached: (progress: ReplicaPr
   }
 }
 
-function render({ disks, caughtUp, before, during, after }: Report): string {
-  const speed = caughtUp.bytes / caughtUp.seconds
-  const shares = (of: (disk: DiskSpeed) => number): string =>
-    disks.map((disk) => (speed / of(disk)).toFixed(2)).join(' to ')
-  const [idleP50, idleRate] = [(before.p50Ms + after.p50Ms) / 2, (rateOf(before) + rateOf(after)) / 2]
-  const row = (name: string, { p50Ms, p99Ms, ...rest }: WriterFigures): string =>
-    `writers ${name.padEnd(8)} ${rateOf(rest).toFixed(0).padStart(7)} commits/s   STORED p50 ${p50Ms.toFixed(3)} ms   p99 ${p99Ms.toFixed(3)} ms`
-  return [
-    ...disks.map(
-      ({ newBytesPerSecond, overBytesPerSecond }, index) =>
-        `disk ${index === 0 ? 'before  ' : 'after   '} new file ${megabytes(newBytesPerSecond)}, written again ${megabytes(overBytesPerSecond)}`,
-    ),
-    `catch-up            ${megabytes(speed)} (${(caughtUp.bytes / MIB).toFixed(0)} MiB in ${caughtUp.seconds.toFixed(1)} s): ${shares(({ newBytesPerSecond }) => newBytesPerSecond)} of a new file, ${shares(({ overBytesPerSecond }) => overBytesPerSecond)} of one written again; wanted at least 0.5`,
-    `CPU                 master ${perGib(caughtUp.cpuSeconds.master, caughtUp)}, replica ${perGib(caughtUp.cpuSeconds.replica, caughtUp)} per GiB, the commits of the writers included`,
-    row('before', before),
-    row('during', during),
-    row('after', after),
-    `during / alone      p50 ${(during.p50Ms / idleP50).toFixed(2)}, rate ${(rateOf(during) / idleRate).toFixed(2)}`,
-  ].join('\n')
-}
-
-function rateOf({ commits, seconds }: Pick<WriterFigures, 'commits' | 'seconds'>): number {
-  return commits / seconds
-}
-
-function megabytes(bytesPerSecond: number): string {
-  return `${(bytesPerSecond / 1e6).toFixed(0)} MB/s`
-}
-
-function perGib(seconds: number | null, { bytes }: CaughtUp): string {
-  return seconds === null ? 'unknown' : `${((seconds * GIB) / bytes).toFixed(2)} s`
-}
-
 /** @returns what tells the seconds of CPU since now */
 function cpuMeter({ pid = 0 }: ChildProcess): () => number | null {
   const before = cpuSeconds([pid])
@@ -224,8 +183,26 @@ function say(text: string): void {
   process.stderr.write(`${text}\n`)
 }
 
+function diskBytes(gib: number): number {
+  return Math.min(DISK_BYTES_MAX, Math.ceil(gib * GIB))
+}
+
+/** A small run does not spend its time on preparing segments. */
+function segmentBytes(gib: number): number {
+  return gib < 1 ? 8 * MIB : SEGMENT_BYTES_DEFAULT
+}
+
+function settleMs({ seconds }: CommandOptions): number {
+  return Math.min(SETTLE_MS_MAX, seconds * 1000)
+}
+
+function count(text: string): number {
+  if (/^[1-9][0-9]{0,3}$/.test(text)) return Number(text)
+  throw new InvalidArgumentError('expected a whole number from 1 to 9999')
+}
+
 function positive(text: string): number {
   const value = Number(text)
   if (Number.isFinite(value) && value > 0) return value
-  throw new Error(`expected a number above 0, found "${text}"`)
+  throw new InvalidArgumentError('expected a number above 0')
 }

@@ -12,6 +12,7 @@ import { killChildren } from './child-process.ts'
 import { renderTable, renderVerdicts, summarise } from './report.ts'
 import { type RunSettings, roundBytesMax, roundsInAll, runBlocks, segmentsAheadFor, workloadNamed } from './rounds.ts'
 import { makeScratch, type Scratch } from './scratch.ts'
+import { removeOnSignal } from './signals.ts'
 import { SYSTEM_NAMES, type SystemName } from './systems.ts'
 import { WORKLOADS, type Workload } from './workloads.ts'
 
@@ -52,7 +53,7 @@ async function main(): Promise<void> {
   try {
     const settings = runSettings(options)
     scratch = makeScratch(options.dir, scratchBytesNeeded(settings))
-    removeOnSignal(scratch)
+    removeOnSignal([scratch], clearProgress)
     for (const warning of scratch.warnings) process.stderr.write(`warning: ${warning}\n`)
     const blocks = await runBlocks({ ...settings, scratch: scratch.path, onProgress })
     clearProgress()
@@ -147,22 +148,6 @@ function scratchBytesNeeded(settings: RunSettings): number {
     return Math.max(prepared, 2 * filled + 4 * channels * segmentBytes) + channels * segmentBytes
   })
   return (1 + replicas) * Math.max(...perNode) + 64 * MIB
-}
-
-function removeOnSignal(scratch: Scratch): void {
-  for (const [signal, number] of [
-    ['SIGINT', 2],
-    ['SIGTERM', 15],
-    ['SIGHUP', 1],
-  ] as const) {
-    process.once(signal, () => {
-      clearProgress()
-      killChildren()
-      scratch.remove()
-      process.stderr.write(`${signal}: stopped, ${scratch.path} is removed\n`)
-      process.exit(128 + number)
-    })
-  }
 }
 
 function onProgress(text: string): void {

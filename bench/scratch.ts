@@ -17,21 +17,30 @@ export interface Scratch {
   remove(): void
 }
 
-/** @throws if there is too little room for `bytesNeeded`, or the place cannot be written to */
-export function makeScratch(parent: string | undefined, bytesNeeded: number): Scratch {
+/**
+ * @param options what names another place, and a smaller amount
+ * @throws if there is too little room for `bytesNeeded`, or the place cannot be written to
+ */
+export function makeScratch(
+  parent: string | undefined,
+  bytesNeeded: number,
+  options = { place: '--dir', amount: '--bytes' },
+): Scratch {
   const place = resolve(parent ?? tmpdir())
   const { type, bavail, bsize } = statPlace(place)
   const bytesFree = bavail * bsize
   if (bytesFree < bytesNeeded) {
     throw new Error(
-      `Cannot measure in ${place}: found ${gib(bytesFree)} GiB free, expected ${gib(bytesNeeded)}; name another place with --dir, or lower --bytes`,
+      `Cannot measure in ${place}: found ${gib(bytesFree)} GiB free, expected ${gib(bytesNeeded)}; name another place with ${options.place}, or lower ${options.amount}`,
     )
   }
   const path = mkdtempSync(join(place, 'travertine-bench-'))
   const inMemory = type === TMPFS_MAGIC || type === RAMFS_MAGIC
   return {
     path,
-    warnings: inMemory ? [`${place} is a file system in memory: nothing here is durable; name a disk with --dir`] : [],
+    warnings: inMemory
+      ? [`${place} is a file system in memory: nothing here is durable; name a disk with ${options.place}`]
+      : [],
     remove: () => rmSync(path, { recursive: true, force: true, maxRetries: 3 }),
   }
 }

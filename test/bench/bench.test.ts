@@ -1,54 +1,15 @@
 /** The bench as a user runs it: a quick run with its report, and that nothing stays behind however it ends. */
-import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readdirSync, readFileSync } from 'node:fs'
-import { setTimeout as sleep } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
+import { readdirSync } from 'node:fs'
 import t from 'tap'
 import type { Report } from '../../bench/report.ts'
 import { makeScratch } from '../../bench/scratch.ts'
 import { smallFileSystem, type Teardown, temporaryDirectory } from '../temp-directory.ts'
+import { processesIn, type Run, startBench, until, untilSaid } from './bench-run.ts'
 
-const MAIN = fileURLToPath(new URL('../../bench/main.js', import.meta.url))
+const MAIN = new URL('../../bench/main.js', import.meta.url)
 
-interface Run {
-  readonly child: ChildProcess
-  stdout: string
-  stderr: string
-}
-
-function start(t: Teardown, args: readonly string[]): Run {
-  const child = spawn(process.execPath, [MAIN, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
-  const run: Run = { child, stdout: '', stderr: '' }
-  child.stdout.setEncoding('utf8').on('data', (text: string) => {
-    run.stdout += text
-  })
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
-    run.stderr += text
-  })
-  t.teardown(() => child.kill('SIGKILL'))
-  return run
-}
-
-/** Processes that were told to work in `directory`. */
-function processesIn(directory: string): string[] {
-  return readdirSync('/proc')
-    .filter((name) => /^[0-9]+$/.test(name))
-    .map(commandLine)
-    .filter((text) => text.includes(`${directory}/`))
-}
-
-function commandLine(pid: string): string {
-  try {
-    return readFileSync(`/proc/${pid}/cmdline`, 'latin1')
-  } catch {
-    return '' // it has ended meanwhile
-  }
-}
-
-async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await sleep(20)
-}
+const start = (t: Teardown, args: readonly string[]): Run => startBench(t, MAIN, args)
 
 t.test('a quick run', async (t) => {
   const directory = temporaryDirectory(t)
@@ -82,7 +43,7 @@ t.test('a quick run', async (t) => {
 t.test('Ctrl-C in the middle of a round', async (t) => {
   const directory = temporaryDirectory(t)
   const run = start(t, ['--quick', '--dir', directory])
-  await until(() => run.stderr.includes('round 1 of 1: travertine'))
+  await untilSaid(run, 'round 1 of 1: travertine')
   t.ok(processesIn(directory).length >= 4, 'two systems run')
   run.child.kill('SIGINT')
   const [code] = await once(run.child, 'close')
@@ -95,7 +56,7 @@ t.test('Ctrl-C in the middle of a round', async (t) => {
 t.test('the processes end with a bench that was killed', async (t) => {
   const directory = temporaryDirectory(t)
   const run = start(t, ['--quick', '--dir', directory])
-  await until(() => run.stderr.includes('round 1 of 1: floor'))
+  await untilSaid(run, 'round 1 of 1: floor')
   run.child.kill('SIGKILL')
   await until(() => processesIn(directory).length === 0)
   t.pass('no process is left')

@@ -1,0 +1,97 @@
+/** The bench of the catch-up as a user runs it: a short run with its report, and that nothing stays behind however it ends. */
+import { once } from 'node:events'
+import { readdirSync } from 'node:fs'
+import t from 'tap'
+import type { CatchUpReport } from '../../bench/catch-up-report.ts'
+import { GIB, MIB } from '../../protocol/limits.ts'
+import { type Teardown, temporaryDirectory } from '../temp-directory.ts'
+import { processesIn, type Run, startBench, until, untilSaid } from './bench-run.ts'
+
+const SHORT = ['--gib', '0.01', '--seconds', '0.4'] as const
+
+const MAIN = new URL('../../bench/catch-up.js', import.meta.url)
+
+const start = (t: Teardown, args: readonly string[]): Run => startBench(t, MAIN, args)
+
+t.test('a short run', async (t) => {
+  const [directory, replicaDirectory] = [temporaryDirectory(t), temporaryDirectory(t)]
+  const beginMs = performance.now()
+  const run = start(t, [...SHORT, '--json', '--dir', directory, '--replica-dir', replicaDirectory])
+  const closed = once(run.child, 'close')
+  await untilSaid(run, 'the replica is back')
+  t.equal(processesIn(directory).length, 1, 'the master works in its place')
+  await until(() => processesIn(replicaDirectory).length === 1 || run.child.exitCode !== null)
+  t.equal(run.child.exitCode, null, 'and the replica in its own')
+  const [code] = await closed
+  const runSeconds = (performance.now() - beginMs) / 1000
+  t.equal(code, 0, 'it works', { stderr: run.stderr })
+  t.equal(run.stdout.trimEnd().split('\n').length, 1, 'with --json the text is on stderr')
+  const { caughtUp, disks, before, during, after, ratio } = JSON.parse(run.stdout) as CatchUpReport // checked below
+
+  const { bytes, seconds } = caughtUp
+  // entries of 116 bytes have 45 bytes around them in the log; 32 sessions of 1,000 entries may begin before enough was sent
+  const askedBytes = 0.01 * GIB
+  t.ok(bytes >= askedBytes, `behind by what was asked for, and found ${bytes}`)
+  t.ok(bytes < 2 * (askedBytes + 32 * 116_000), 'and by little more')
+  t.ok(seconds > 0 && before.seconds >= 0.4 && after.seconds >= 0.4)
+  t.ok(seconds + before.seconds + after.seconds < runSeconds, 'times within that of the run')
+  t.ok(during.seconds >= seconds, 'the writers are watched all the while')
+  for (const { commits, p50Ms, p99Ms } of [before, after]) t.ok(commits > 0 && p50Ms > 0 && p99Ms >= p50Ms)
+  t.ok(
+    [caughtUp.cpuSeconds.master, caughtUp.cpuSeconds.replica].every((used) => used !== null && used >= 0),
+    'CPU of both nodes',
+  )
+
+  t.equal(disks.length, 2, 'before and after')
+  const speed = bytes / seconds
+  t.same(
+    [...ratio.newFile, ...ratio.writtenAgain].map((share) => share.toFixed(6)),
+    [
+      speed / disks[0]!.newBytesPerSecond,
+      speed / disks[1]!.newBytesPerSecond,
+      speed / disks[0]!.overBytesPerSecond,
+      speed / disks[1]!.overBytesPerSecond,
+    ].map((share) => share.toFixed(6)),
+  )
+  const aloneRate = (before.commits / before.seconds + after.commits / after.seconds) / 2
+  t.equal(ratio.commits.toFixed(6), (during.commits / during.seconds / aloneRate).toFixed(6))
+  t.equal(ratio.p50.toFixed(6), (during.p50Ms / ((before.p50Ms + after.p50Ms) / 2)).toFixed(6))
+  const said = `catch-up +${(speed / 1e6).toFixed(0)} MB/s \\(${(bytes / MIB).toFixed(0)} MiB in ${seconds.toFixed(1)} s\\)`
+  t.match(run.stderr, new RegExp(said), 'the text says the same')
+  t.match(run.stderr, `commits/s ${ratio.commits.toFixed(2)}`)
+  t.same([...readdirSync(directory), ...readdirSync(replicaDirectory)], [], 'the scratch directories are removed')
+})
+
+t.test('Ctrl-C while the writers are measured', async (t) => {
+  const directory = temporaryDirectory(t)
+  const run = start(t, [...SHORT, '--seconds', '100', '--dir', directory])
+  await untilSaid(run, 'writers alone')
+  t.equal(processesIn(directory).length, 1, 'the master runs')
+  run.child.kill('SIGINT')
+  const [code] = await once(run.child, 'close')
+  t.equal(code, 130)
+  t.equal(run.stdout, '', 'no report')
+  t.same(readdirSync(directory), [], 'the scratch directory is removed')
+  await until(() => processesIn(directory).length === 0)
+  t.pass('no process is left')
+})
+
+t.test('what it refuses', async (t) => {
+  const directory = temporaryDirectory(t)
+  const refused: [string[], RegExp][] = [
+    [['--gib', '0'], /expected a number above 0/],
+    [['--seconds', 'long'], /expected a number above 0/],
+    [['--writers', '1.5'], /expected a whole number/],
+    [['--dir', '/nowhere/at/all'], /Cannot measure in \/nowhere\/at\/all/],
+    [['--gib', '1e9', '--dir', directory], /GiB free.*with --dir, or lower --gib/],
+    [['--dir', directory, '--replica-dir', '/nowhere/at/all'], /Cannot measure in \/nowhere\/at\/all/],
+  ]
+  for (const [args, text] of refused) {
+    const run = start(t, [...SHORT, ...args])
+    const [code] = await once(run.child, 'close')
+    t.equal(code, 1, args.join(' '))
+    t.match(run.stderr, text)
+    t.equal(run.stdout, '')
+  }
+  t.same(readdirSync(directory), [], 'what had been made is removed')
+})
