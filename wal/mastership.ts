@@ -180,7 +180,8 @@ export function makeDurable(disk: Disk, directory: string, scan: ChannelScan): v
 /**
  * Names of segments that were prepared and never written: changed, and changed back. The last one goes first and comes back
  * last, each flushed before the next: never is one missing that has another one behind it, which would be damage. What a
- * crash leaves of it is a side file, as after one in the middle of preparing.
+ * crash leaves of it is a side file, as after one in the middle of preparing. (A segment that was written to is not among
+ * them: its writer has waited until its name was flushed.)
  */
 function renewNames(disk: Disk, folder: string, end: number): void {
   const unused = listSegments(disk, folder).filter((base) => base > 0 && base >= end) // the first one is init's
@@ -193,5 +194,4 @@ function renewNames(disk: Disk, folder: string, end: number): void {
     disk.rename(`${path}.new`, path)
     disk.syncDirectory(folder)
   }
-  if (paths.length === 0) disk.syncDirectory(folder)
 }

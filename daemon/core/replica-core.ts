@@ -20,6 +20,7 @@ import { silence } from './master-core.ts'
 import { checkChannels, checkCluster, type NodeFacts, unexpected } from './node-facts.ts'
 import { ReaderSessions } from './reader-sessions.ts'
 import type { ReplicationSession, Source } from './replication-session.ts'
+import { type SessionRequest, WaitingRequest } from './waiting-request.ts'
 import { fromWireHistory } from './wire-history.ts'
 
 interface Following extends Feeder {
@@ -31,18 +32,11 @@ interface Following extends Feeder {
   resume: readonly number[]
 }
 
-interface SessionRequest {
-  readonly connection: ConnectionId
-  readonly message: Message<'session_begin'>
-  readonly sender: Feeder
-}
-
 export class ReplicaCore implements Core {
   readonly #facts: NodeFacts
   readonly #connections = new Connections()
   #following: Following | undefined
-  /** A session_begin that arrived while an adoption was under way; of several the one that would have the place of the others. */
-  #next: SessionRequest | undefined
+  readonly #waiting: WaitingRequest
   #adopting = false
   #masterAddress = ''
   #sessions = 0n
@@ -59,6 +53,7 @@ export class ReplicaCore implements Core {
   constructor(facts: NodeFacts, terms: KnownTerms, cascade: readonly string[] = []) {
     this.#facts = facts
     this.#terms = terms
+    this.#waiting = new WaitingRequest(facts.nodeId, (connection) => this.#connections.get(connection) !== undefined)
     const history = (): TermHistory => this.#terms.history
     const committed = (): bigint | undefined => this.#committed
     this.#readers = new ReaderSessions({ facts, history, committed })
@@ -218,25 +213,13 @@ export class ReplicaCore implements Core {
     const term = checkMasterTerm(this.#terms, latestTerm(fromWireHistory(message.history)))
     const sender = { nodeId: message.nodeId, via: message.via, term }
     checkFeeder(this.#facts.nodeId, sender, this.#following)
-    const waiting = this.#waiting
-    if (waiting !== undefined) {
-      checkMasterTerm({ history: fromWireHistory(waiting.message.history), fence: undefined }, term)
-      checkFeeder(this.#facts.nodeId, sender, waiting.sender)
-    }
+    this.#waiting.check(sender)
     const state = this.#connections.get(connection)
     if (state !== undefined) state.inSession = true
     if (!this.#adopting) return this.#adopt(now, connection, message)
-    this.#next = { connection, message, sender }
-    return waiting === undefined || waiting.connection === connection
-      ? []
-      : [{ type: 'close', connection: waiting.connection }, ...this.#closed(now, waiting.connection, undefined)]
-  }
-
-  /** Who waits, if it is still there. */
-  get #waiting(): SessionRequest | undefined {
-    return this.#next !== undefined && this.#connections.get(this.#next.connection) !== undefined
-      ? this.#next
-      : undefined
+    const replaced = this.#waiting.replace({ connection, message, sender })
+    if (replaced === undefined) return []
+    return [{ type: 'close', connection: replaced }, ...this.#closed(now, replaced, undefined)]
   }
 
   #adopt(now: number, connection: ConnectionId, message: Message<'session_begin'>): Effect[] {
@@ -306,8 +289,7 @@ export class ReplicaCore implements Core {
 
   /** The waiting session_begin, if its connection lives and its term is still good beside what was adopted meanwhile. */
   #takeNext(now: number, effects: Effect[]): SessionRequest | undefined {
-    const next = this.#waiting
-    this.#next = undefined
+    const next = this.#waiting.take()
     if (next === undefined) return undefined
     try {
       checkMasterTerm(this.#terms, fromWireHistory(next.message.history).at(-1)?.term)

@@ -20,6 +20,7 @@ const TESTS = [
   'dist/test/wal/crash-master.test.js',
   'dist/test/wal/crash-replica.test.js',
   'dist/test/wal/crash-again.test.js',
+  'dist/test/wal/failed-preparing.test.js',
 ]
 const RUN_MS_MAX = 60_000
 
