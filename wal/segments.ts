@@ -119,9 +119,9 @@ export class Segments {
   #bases: number[]
   /** Segments open now, ascending: at most the one being written and its neighbours. */
   #open: OpenSegment[] = []
-  #askedFor = -1
-  /** The last request that has failed: where its file is there all the same, its name may not be durable. */
-  #failedFor = -1
+  #askedFor: number
+  /** Requests that have failed: where such a file is there all the same, its name may not be durable. */
+  readonly #failed: Set<number>
   #writtenEnd: number
   /** Nothing was written since `becomeQuiet`, or since the start. */
   #quiet = true
@@ -134,9 +134,12 @@ export class Segments {
   #filledTo = 0
   #holesTo = 0
 
-  constructor(options: SegmentsOptions) {
+  /** @param before the writer until now, with the same preparer: what it has asked for may be under way, or in doubt */
+  constructor(options: SegmentsOptions, before?: Segments) {
     this.#options = options
     this.#writtenEnd = options.writtenEnd ?? 0
+    this.#askedFor = before === undefined ? -1 : before.#askedFor
+    this.#failed = new Set(before === undefined ? [] : before.#failed)
     this.#bases = listSegments(options.disk, options.directory)
   }
 
@@ -261,7 +264,7 @@ export class Segments {
 
   /** The last request failed (no room): ask again with the next `keepAhead`. */
   forgetRequest(): void {
-    this.#failedFor = this.#askedFor
+    this.#failed.add(this.#askedFor)
     this.#askedFor = -1
   }
 
@@ -269,7 +272,7 @@ export class Segments {
     const { disk, directory, segmentBytes, preparer } = this.#options
     const known = this.#segmentAt(position)
     if (known !== undefined) {
-      if (known.base === this.#failedFor) throw nameNotFlushed(this.pathAt(known.base))
+      if (this.#failed.has(known.base)) throw nameNotFlushed(this.pathAt(known.base))
       // seen is not finished: nothing may be answered from a file whose name a power cut can still take away
       if (known.base === this.#askedFor && preparer !== undefined) this.#wait(preparer, known.base)
       return known
@@ -315,7 +318,7 @@ export class Segments {
 
   #ask(preparer: Preparer, base: number, filling: SegmentFilling): void {
     this.#askedFor = base
-    if (base === this.#failedFor) this.#failedFor = -1 // it is made anew
+    this.#failed.delete(base) // it is made anew
     this.#flushesAreOld = true
     if (filling === 'hole') this.#holesTo = base + this.#options.segmentBytes
     preparer.ask(base, filling)

@@ -181,15 +181,11 @@ export class ChannelActor {
     const { channel, configs, segmentBytes, segmentsAhead: ahead } = this.#start
     const { disk, preparer, say } = this.#doors
     this.#segments?.close()
-    const segments = new Segments({
-      disk,
-      directory: this.#directory,
-      segmentBytes,
-      access: 'write',
-      preparer,
-      ahead,
-      writtenEnd: position,
-    })
+    const directory = this.#directory
+    const segments = new Segments(
+      { disk, directory, segmentBytes, access: 'write', preparer, ahead, writtenEnd: position },
+      this.#segments,
+    )
     this.#segments = segments
     const writer = new ChannelWriter({
       channel,

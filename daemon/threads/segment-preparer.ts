@@ -29,7 +29,12 @@ export class DoorbellPreparer implements Preparer {
     this.#request = request
   }
 
+  /** Also while nobody has heard of a failure yet: the next request would wipe it out. */
   get isBusy(): boolean {
+    return this.isUnderWay || Atomics.load(this.#bell, 0) === FAILED
+  }
+
+  get isUnderWay(): boolean {
     const state = Atomics.load(this.#bell, 0)
     return state === ASKED || state === HURRIED
   }

@@ -321,7 +321,9 @@ t.test('the doorbell knows one request at a time', async (t) => {
   t.throws(() => preparer.wait(200), { code: 'DISK_FULL' })
   preparer.ask(200, 'hole')
   ringDoorbell(memory, true)
+  t.ok(preparer.isBusy, 'until somebody has heard of it')
   t.ok(preparer.takeFailure())
+  t.notOk(preparer.isBusy)
   t.notOk(preparer.takeFailure(), 'told once')
   t.same(requests, [
     [100, 'zeros'],

@@ -38,7 +38,7 @@ class BlockingPreparer extends DoorbellPreparer {
   }
 
   override wait(base: number): void {
-    if (this.isBusy) this.#makeNow(base)
+    if (this.isUnderWay) this.#makeNow(base)
     super.wait(base)
   }
 }

@@ -73,6 +73,64 @@ t.test('its name could not be flushed: it is there, and nothing is written to it
   t.end()
 })
 
+t.test('nor where the next one fails as well', (t) => {
+  const { disk, segments, write } = channel()
+  for (let failures = 0; failures < 2; failures++) {
+    disk.fail({ kind: 'syncDirectory' })
+    segments.keepAhead()
+    segments.forgetRequest()
+  }
+  segments.keepAhead()
+  write()
+  t.throws(write, { code: 'DISK_FAILED', where: { file: `${FOLDER}/0000000000001000.wal` } })
+  t.end()
+})
+
+t.test('nor by the writer that takes over, as a replica that follows anew', (t) => {
+  const { disk, preparer, segments } = channel()
+  disk.fail({ kind: 'syncDirectory' })
+  segments.keepAhead()
+  segments.forgetRequest()
+  const options = { disk, directory: FOLDER, segmentBytes: BYTES, access: 'write', preparer } as const
+  const next = new Segments({ ...options, writtenEnd: BYTES }, segments)
+  t.throws(() => next.write(BYTES, [Buffer.alloc(1)], 1), { code: 'DISK_FAILED' })
+  t.end()
+})
+
+t.test('the writer that takes over waits for what the one before has asked for', (t) => {
+  const disk = new SimDisk({ sectorBytes: 512 })
+  disk.makeDirectory(FOLDER)
+  disk.syncDirectory('/')
+  prepareSegment(disk, FOLDER, { base: 0, bytes: BYTES })
+  let asked: number | undefined
+  const preparer: Preparer = {
+    get isBusy(): boolean {
+      return asked !== undefined
+    },
+    ask: (base) => {
+      t.equal(asked, undefined, 'one at a time')
+      asked = base
+    },
+    wait: (base) => {
+      t.equal(base, asked)
+      prepareSegment(disk, FOLDER, { base, bytes: BYTES })
+      asked = undefined
+    },
+  }
+  const options = { disk, directory: FOLDER, segmentBytes: BYTES, access: 'write', preparer } as const
+  const before = new Segments({ ...options, writtenEnd: 0 })
+  before.keepAhead()
+  t.equal(asked, BYTES)
+  before.close()
+  const next = new Segments({ ...options, writtenEnd: BYTES }, before)
+  next.keepAhead()
+  next.write(BYTES, [Buffer.alloc(100, 7)], 100)
+  next.syncData()
+  t.equal(asked, undefined)
+  t.same(disk.crash('none').list(FOLDER), ['0000000000000000.wal', '0000000000001000.wal'])
+  t.end()
+})
+
 t.test(
   'a folder that has gone keeps nobody who looks ahead, and is told to who has to write beyond what is there',
   (t) => {
