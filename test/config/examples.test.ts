@@ -7,6 +7,7 @@ import { SETTINGS } from '../../config/explain.ts'
 import { checkConfig, loadConfig } from '../../config/load-config.ts'
 import { PROJECT } from '../project.ts'
 import { temporaryDirectory } from '../temp-directory.ts'
+import { runHere } from '../tools/in-process.ts'
 import { newMaster, newReplica } from '../tools/node-pair.ts'
 import { lastObject, run, start } from '../tools/travertine.ts'
 
@@ -87,7 +88,7 @@ t.test('each setting is explained in one sentence', async (t) => {
     t.match(stdout, new RegExp(`^${key} .*default ${defaultText.replace(/[+()]/g, '\\$&')}\\)$`, 'm'))
     for (const part of [text, range, environment]) t.match(stdout, part)
   }
-  const json = await run(t, ['config', 'explain', 'log.level', '--json'])
+  const json = await runHere(['config', 'explain', 'log.level', '--json'])
   t.same(
     lastObject(json),
     SETTINGS.find(({ key }) => key === 'log.level'),

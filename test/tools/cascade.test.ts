@@ -13,6 +13,7 @@ import { readTlsFiles } from '../../world/tls-network.ts'
 import { divergentBytes, readKeys } from '../daemon/cluster.ts'
 import { PROJECT } from '../project.ts'
 import { temporaryDirectory } from '../temp-directory.ts'
+import { runHere } from './in-process.ts'
 import { newMaster, newReplica } from './node-pair.ts'
 import { type Command, freePorts, lastObject, run, start } from './travertine.ts'
 
@@ -178,9 +179,9 @@ t.test('REP-82 REP-83 REP-84: master, replica, and a replica fed by it', async (
 
   for (const name of ['master', 'middle', 'leaf'] as const) await row.end(name, 'SIGTERM')
   for (const name of ['middle', 'leaf'] as const) {
-    const compared = await run(t, ['verify', '--compare', row.directory('master'), row.directory(name), '--json'])
+    const compared = await runHere(['verify', '--compare', row.directory('master'), row.directory(name), '--json'])
     t.match(lastObject(compared), { ok: true }, `${name}: ${compared.stdout}`)
-    t.equal((await run(t, ['verify', row.directory(name)])).code, 0)
+    t.equal((await runHere(['verify', row.directory(name)])).code, 0)
     const keys = Array.from({ length: CHANNELS }, (_, channel) => readKeys(row.directory(name), channel)).flat()
     t.equal(keys.length, 561, `${name} has each session once`)
     t.notOk(keys.some((one) => one.startsWith('lost')))

@@ -9,6 +9,7 @@ import { initCommand } from '../../tools/init.ts'
 import { readManifest } from '../../wal/manifest.ts'
 import { NodeDisk } from '../../wal/node-disk.ts'
 import { remountReadOnly, smallFileSystem, temporaryDirectory } from '../temp-directory.ts'
+import { runHere } from './in-process.ts'
 import { errorCode, lastObject, run } from './travertine.ts'
 
 const SMALL = ['--segment-bytes', '65536']
@@ -48,7 +49,7 @@ t.test('creates a master, and prints what is needed to go on', async (t) => {
 t.test('creates a replica of a given cluster; --json prints one object and nothing else', async (t) => {
   const directory = join(temporaryDirectory(t), 'replica')
   const words = ['init', directory, '--role', 'replica', '--cluster-id', CLUSTER, '--json', ...SMALL]
-  const { code, stdout, stderr } = await run(t, words)
+  const { code, stdout, stderr } = await runHere(words)
   t.equal(code, 0)
   t.equal(stderr, '')
   const object = JSON.parse(stdout)
@@ -69,7 +70,7 @@ t.test('creates a replica of a given cluster; --json prints one object and nothi
 
 t.test('an existing directory is used if it is empty, and left alone if not', async (t) => {
   const directory = temporaryDirectory(t)
-  const first = await run(t, ['init', directory, '--role', 'master', ...SMALL])
+  const first = await runHere(['init', directory, '--role', 'master', ...SMALL])
   t.equal(first.code, 0)
   const manifest = readFileSync(join(directory, 'manifest'))
   const names = readdirSync(directory)
@@ -84,7 +85,7 @@ t.test('an existing directory is used if it is empty, and left alone if not', as
 t.test('a directory with somebody else’s file in it is not empty', async (t) => {
   const directory = temporaryDirectory(t)
   writeFileSync(join(directory, 'thesis.txt'), 'x')
-  const { code } = await run(t, ['init', directory, '--role', 'master', ...SMALL])
+  const { code } = await runHere(['init', directory, '--role', 'master', ...SMALL])
   t.equal(code, 3)
   t.same(readdirSync(directory), ['thesis.txt'])
 })
@@ -94,7 +95,7 @@ t.test('what cannot be a directory', async (t) => {
   const file = join(directory, 'file')
   writeFileSync(file, 'x')
   for (const path of [file, join(file, 'below')]) {
-    const ended = await run(t, ['init', path, '--role', 'master', '--json', ...SMALL])
+    const ended = await runHere(['init', path, '--role', 'master', '--json', ...SMALL])
     t.equal(ended.code, 3, path)
     t.match(lastObject(ended), { ok: false, error: { where: { file: path } } })
   }
@@ -110,7 +111,7 @@ t.test('a read-only file system', async (t) => {
     return
   }
   for (const path of [join(directory, 'empty'), join(directory, 'new'), join(directory, 'new/er')]) {
-    const ended = await run(t, ['init', path, '--role', 'master', '--json', ...SMALL])
+    const ended = await runHere(['init', path, '--role', 'master', '--json', ...SMALL])
     t.equal(ended.code, 3, path)
     t.equal(errorCode(lastObject(ended)), 'DIRECTORY_READ_ONLY')
   }
@@ -123,7 +124,7 @@ t.test('a full disk: says so, and leaves nothing that looks like a data director
     return
   }
   const path = join(directory, 'new')
-  const ended = await run(t, ['init', path, '--role', 'master', '--json', '--segment-bytes', '1048576'])
+  const ended = await runHere(['init', path, '--role', 'master', '--json', '--segment-bytes', '1048576'])
   t.equal(ended.code, 5)
   t.equal(errorCode(lastObject(ended)), 'DISK_FULL')
   t.notOk(readdirSync(path).includes('manifest'))
@@ -164,7 +165,7 @@ t.test('settings that cannot be: exit code 2, and no directory', async (t) => {
     ['--role', 'boss'],
     ['--role', 'replica'],
   ]) {
-    const ended = await run(t, ['init', directory, ...words, '--json'])
+    const ended = await runHere(['init', directory, ...words, '--json'])
     t.equal(ended.code, 2)
     t.equal(errorCode(lastObject(ended)), 'CONFIG_INVALID')
     t.match(ended.stderr, 'CONFIG_INVALID: Cannot ')

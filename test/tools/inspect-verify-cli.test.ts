@@ -5,6 +5,7 @@ import t from 'tap'
 import { SlowProgress } from '../../tools/slow-progress.ts'
 import { type Teardown, temporaryDirectory } from '../temp-directory.ts'
 import { ForgedLog, fingerprint, flipByte, foreignTerm, mastership, put, segmentFile } from './forged-log.ts'
+import { runHere } from './in-process.ts'
 import { errorCode, lastObject, run } from './travertine.ts'
 
 function log(t: Teardown, epochs: number, channels = 2): ForgedLog {
@@ -28,7 +29,7 @@ t.test('verify: nothing wrong', async (t) => {
     stdout:
       /^master \/.*, 2 channels\nchannel 0 .*10 frames.*\nchannel 1 .*\nepochs {6}10 whole, the last is 10\nno fault found in .*\n$/,
   })
-  const json = await run(t, ['verify', directory, '--json'])
+  const json = await runHere(['verify', directory, '--json'])
   t.equal(json.code, 0)
   t.match(lastObject(json), {
     ok: true,
@@ -57,7 +58,7 @@ t.test('verify and inspect: a damaged channel, by file and position; exit code 4
     stderr: /^LOG_DAMAGED: Cannot vouch for .*: found 1 fault, expected none/,
   })
   t.ok(verified.stdout.includes(`(file ${file}, channel 1, offset 227)`))
-  const json = lastObject(await run(t, ['verify', directory, '--json']))
+  const json = lastObject(await runHere(['verify', directory, '--json']))
   const where = { file, channel: 1, offset: 227 }
   t.match(json, {
     ok: false,
@@ -72,7 +73,7 @@ t.test('verify and inspect: a damaged channel, by file and position; exit code 4
     stderr: /^LOG_DAMAGED: Cannot show all of /,
   })
   t.match(inspected.stdout, /channel 0\n.*\n {2}log {7}positions 0 to \d{4}, clean/, 'the other one is shown')
-  const shown = lastObject(await run(t, ['inspect', directory, '--json', '--frames']))
+  const shown = lastObject(await runHere(['inspect', directory, '--json', '--frames']))
   t.match(shown, {
     ok: false,
     error: { code: 'LOG_DAMAGED', where },
@@ -85,12 +86,12 @@ t.test('verify --compare', async (t) => {
   const a = log(t, 6)
   const b = log(t, 6)
   const shorter = log(t, 4)
-  t.match(await run(t, ['verify', '--compare', a.directory, b.directory]), {
+  t.match(await runHere(['verify', '--compare', a.directory, b.directory]), {
     code: 0,
     stderr: '',
     stdout: /\none history, of the same length\n$/,
   })
-  t.match(await run(t, ['verify', '--compare', a.directory, shorter.directory]), {
+  t.match(await runHere(['verify', '--compare', a.directory, shorter.directory]), {
     code: 0,
     stdout: /\none history, B is behind\n$/,
   })
@@ -99,7 +100,7 @@ t.test('verify --compare', async (t) => {
   b.session(7n, { channel: 1, entries: [put('b')] })
   const differ = await run(t, ['verify', '--compare', a.directory, b.directory])
   t.match(differ, { code: 4, stdout: /PARTED HISTORIES_DIFFER: .*two histories\n$/s, stderr: /^HISTORIES_DIFFER: / })
-  const json = lastObject(await run(t, ['verify', '--compare', a.directory, b.directory, '--json']))
+  const json = lastObject(await runHere(['verify', '--compare', a.directory, b.directory, '--json']))
   t.match(json, {
     ok: false,
     same: false,
@@ -116,7 +117,7 @@ t.test('inspect: manifest, terms, channels, entries; long output reaches a slow 
   forged.session(3n, { entries })
   forged.seal(3n)
   const { directory } = forged
-  const { code, stdout } = await run(t, ['inspect', directory, '--entries', '--from', '2', '--limit', '2'])
+  const { code, stdout } = await runHere(['inspect', directory, '--entries', '--from', '2', '--limit', '2'])
   t.equal(code, 0)
   t.match(
     stdout,
@@ -151,7 +152,7 @@ t.test('what is asked wrongly', async (t) => {
     [['inspect', directory, '--from', '-1'], 2, 'CONFIG_INVALID'],
   ]
   for (const [words, code, error] of cases) {
-    const ended = await run(t, [...words, '--json'])
+    const ended = await runHere([...words, '--json'])
     t.equal(ended.code, code, words.join(' '))
     t.equal(errorCode(lastObject(ended)), error)
   }
