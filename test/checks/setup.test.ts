@@ -89,8 +89,10 @@ class Clone {
 
 const CI = 'npm ci --include=dev'
 
+/** Of the first tests: each of them finds it ready, and leaves it so. A first set-up is three processes. */
+const clone = new Clone(t)
+
 t.test('a fresh clone, then nothing to do', async (t) => {
-  const clone = new Clone(t)
   const first = clone.run()
   t.match(first, { code: 0, stdout: '', calls: [CI, 'tsc'] })
   t.match(first.stderr, /Installing packages.*\nnpm talks on stdout\nCompiling.*\nReady/, 'all of it on stderr')
@@ -102,8 +104,6 @@ t.test('a fresh clone, then nothing to do', async (t) => {
 })
 
 t.test('packages', async (t) => {
-  const clone = new Clone(t)
-  clone.run()
   clone.write('package-lock.json', JSON.stringify({ packages: { 'node_modules/fs-ext': { integrity: 'b' } } }))
   t.strictSame(clone.run().calls, [CI, 'tsc'], 'the lock file has changed')
   rmSync(clone.path('node_modules/.travertine-install'))
@@ -136,8 +136,6 @@ t.test('the addon', async (t) => {
 })
 
 t.test('sources', async (t) => {
-  const clone = new Clone(t)
-  clone.run()
   clone.write('protocol/a.ts', '// changed')
   t.strictSame(clone.run().calls, ['tsc'])
   t.equal(readFileSync(clone.path('dist/protocol/a.js'), 'utf8'), '// changed')
@@ -152,8 +150,6 @@ t.test('sources', async (t) => {
 })
 
 t.test('a source that does not compile', async (t) => {
-  const clone = new Clone(t)
-  clone.run()
   clone.write('protocol/a.ts', '// error')
   t.match(clone.run(), { code: 1, stdout: '', stderr: /protocol\/a.ts: error\nCannot set up: tsc ended with code 2/ })
   t.match(clone.run(), { code: 1, calls: ['tsc'] }, 'it stays an error')
