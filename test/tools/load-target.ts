@@ -7,9 +7,12 @@ import { type Teardown, temporaryDirectory } from '../temp-directory.ts'
 import { CLUSTER, SEGMENT_BYTES } from './forged-log.ts'
 
 /** A master without replicas, in this process. */
-export async function master(t: Teardown): Promise<{ directory: string; address: string; words: readonly string[] }> {
+export async function master(
+  t: Teardown,
+  channels = 1,
+): Promise<{ directory: string; address: string; words: readonly string[] }> {
   const directory = join(temporaryDirectory(t), 'master')
-  initNode({ directory, role: 'master', clusterId: CLUSTER, channels: 2, segmentBytes: SEGMENT_BYTES })
+  initNode({ directory, role: 'master', clusterId: CLUSTER, channels, segmentBytes: SEGMENT_BYTES })
   const node = await startNode({ directory, port: 0 })
   t.teardown(() => node.close())
   const address = `127.0.0.1:${node.port}`

@@ -9,7 +9,7 @@ import { lastObject, run, start } from './travertine.ts'
 import { runningPair, writeRounds } from './written-pair.ts'
 
 t.test('ndjson from a file: every record under its key, its bytes as they are, and a summary', async (t) => {
-  const { directory, words } = await master(t)
+  const { directory, words } = await master(t, 2)
   const records = Array.from({ length: 2500 }, (_, id) => `{"id":${id},  "name":"Zürich ${id}"}`)
   const file = inputFile(t, records.join('\r\n'))
   const { code, stdout, stderr } = await run(t, [
