@@ -8,6 +8,7 @@ import fs from 'node:fs'
 import { syncBuiltinESMExports } from 'node:module'
 import t from 'tap'
 import { TravertineError } from '../../protocol/errors.ts'
+import { KIB, MIB } from '../../protocol/limits.ts'
 import { joinPath, readWholeFile, replaceFile } from '../../wal/disk.ts'
 import { diskError } from '../../wal/disk-error.ts'
 import { NodeDisk } from '../../wal/node-disk.ts'
@@ -91,7 +92,44 @@ t.test('one system call gets no more buffers than it takes', async (t) => {
     withFs({ writevSync: counting }, () => file.write(buffers, 0))
     t.ok(readWholeFile(disk, file.path).equals(Buffer.concat(buffers)), `${count} buffers`)
   }
-  t.same(calls, [2, 1024, 1024, 1, 1024, 1024, 952])
+  t.same(calls, [2, 1024, 1024, 1024, 1024, 952], 'what is left of 1025 is one buffer, and goes by itself')
+  file.close()
+})
+
+t.test('a large write is taken in calls of at most 256 KiB, and in no more of them than that asks for', async (t) => {
+  const file = disk.create(joinPath(temporaryDirectory(t), 'f'))
+  const { writeSync, writevSync } = fs
+  const calls: number[] = []
+  const one = (fd: number, bytes: NodeJS.ArrayBufferView, from: number, length: number, at: number) => {
+    calls.push(length)
+    return writeSync(fd, bytes, from, length, at)
+  }
+  const many = (fd: number, buffers: readonly NodeJS.ArrayBufferView[], at?: number) => {
+    calls.push(buffers.reduce((sum, { byteLength }) => sum + byteLength, 0))
+    return writevSync(fd, buffers, at)
+  }
+  const callBytes = 256 * KIB
+  for (const sizes of [
+    [callBytes],
+    [callBytes + 1],
+    [100_000, 200_000, 10, 1_000_003, 0, 5],
+    Array.from({ length: 129 }, () => 64 * KIB), // of a socket that is read as fast as it can be
+    [64 * KIB, 142_000, 64 * KIB, 142_000, 16 * MIB, 1],
+  ]) {
+    const buffers = sizes.map((size, i) => Buffer.alloc(size, i + 1))
+    calls.length = 0
+    // As above: one form of several.
+    withFs({ writeSync: one as typeof writeSync, writevSync: many }, () => file.write(buffers, 7))
+    const all = Buffer.concat(buffers)
+    t.ok(
+      readWholeFile(disk, file.path)
+        .subarray(7, 7 + all.length)
+        .equals(all),
+      `${sizes.length} buffers`,
+    )
+    t.ok(Math.max(...calls) <= callBytes)
+    t.ok(calls.length <= 2 * Math.ceil(all.length / callBytes) + 1, `${calls.length} calls`)
+  }
   file.close()
 })
 
