@@ -233,7 +233,6 @@ export class NodeDisk implements Disk {
   }
 }
 
-/** Node takes a negative or fractional position for "wherever the file stands": bytes would land anywhere. */
 /** Index behind the buffers that go with that at `from` in one call; one that is larger than a call goes alone. */
 function endOfCall(buffers: readonly Uint8Array[], from: number): number {
   let bytes = 0
@@ -243,6 +242,7 @@ function endOfCall(buffers: readonly Uint8Array[], from: number): number {
   return to
 }
 
+/** Node takes a negative or fractional position for "wherever the file stands": bytes would land anywhere. */
 function assertOffset(offset: number): void {
   assert(Number.isSafeInteger(offset) && offset >= 0, 'a file offset is a whole number', { offset })
 }
