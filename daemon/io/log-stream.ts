@@ -36,8 +36,12 @@ export class LogStream {
   /** Slices that the socket has taken, to be read into again: as garbage they pile up faster than anybody collects them. */
   readonly #free: Buffer[] = []
   #reading = false
-  /** To the flush that is planned, or to the last one: each of them lets one slice through, so that a busy channel feeds its peers. */
-  #hasGivenWay = false
+  /**
+   * How far behind it was when it gave way, to the flush that is planned or to the last one. That flush lets through as
+   * much as has become durable since, and a slice at least: else a channel that is always busy would leave its peers
+   * behind for ever.
+   */
+  #gaveWayAt: number | undefined
   #stopped = false
 
   constructor(options: LogStreamOptions) {
@@ -62,16 +66,19 @@ export class LogStream {
 
   /** Goes on reading from the files if the peer is behind. Called after each flush, and when the connection has room. */
   pump(): void {
-    const { clock, connection, sliceBytes, durablePosition } = this.#options
-    if (this.#stopped || this.#reading || this.#position >= durablePosition()) return
+    const { clock, connection, sliceBytes } = this.#options
+    if (this.#stopped || this.#reading || this.#lag <= 0) return
     if (connection.unsentBytes >= sliceBytes) return // `drained` goes on
     if (this.#givesWay()) return
     this.#reading = true
     clock.nextTurn(() => {
       this.#reading = false
-      if (this.#stopped || (!this.#hasGivenWay && this.#givesWay())) return
-      this.#hasGivenWay = false
-      this.#sendSlice()
+      if (this.#stopped || (this.#gaveWayAt === undefined && this.#givesWay())) return
+      const lagEnough = this.#gaveWayAt ?? Number.POSITIVE_INFINITY
+      this.#gaveWayAt = undefined
+      do if (!this.#sendSlice()) return
+      while (this.#lag >= lagEnough && connection.unsentBytes < sliceBytes)
+      this.pump()
     })
   }
 
@@ -79,26 +86,30 @@ export class LogStream {
     this.#stopped = true
   }
 
+  get #lag(): number {
+    return this.#options.durablePosition() - this.#position
+  }
+
   #givesWay(): boolean {
     if (this.#options.isFlushPlanned?.() !== true) return false
-    this.#hasGivenWay = true
+    this.#gaveWayAt ??= this.#lag
     return true
   }
 
-  #sendSlice(): void {
-    const { connection, files, sliceBytes, durablePosition, onError } = this.#options
-    const behind = durablePosition() - this.#position
-    if (behind <= 0) return
+  /** @returns is there more to do? */
+  #sendSlice(): boolean {
+    const { connection, files, sliceBytes, onError } = this.#options
+    if (this.#lag <= 0) return false
     try {
       const buffer = this.#free.pop() ?? Buffer.allocUnsafeSlow(sliceBytes)
-      const slice = buffer.subarray(0, files.read(this.#position, buffer.subarray(0, Math.min(behind, sliceBytes))))
+      const slice = buffer.subarray(0, files.read(this.#position, buffer.subarray(0, Math.min(this.#lag, sliceBytes))))
       connection.writeAll([slice], () => this.#free.push(buffer))
       this.#position += slice.length
     } catch (thrown) {
       if (!(thrown instanceof TravertineError)) throw thrown
       onError(thrown)
-      return
+      return false
     }
-    this.pump()
+    return true
   }
 }

@@ -12,6 +12,8 @@ import { TortureNode } from './torture-node.ts'
 const HOST = '127.0.0.1'
 const PAUSE_MS = 1_000
 const CHANNELS = 3
+const ANSWERS_ENOUGH = 20
+const PAUSES_MAX = 10
 
 t.test('one channel thread stands still, the others go on', async (t) => {
   const root = temporaryDirectory(t)
@@ -47,23 +49,29 @@ t.test('one channel thread stands still, the others go on', async (t) => {
   }
   await write(0).stored
 
-  const pauses = node.threadPauses
-  let answersElsewhere = 0
+  // a pause may also come while channel 1 has a part in an open epoch: then the others wait for it, and another one is needed
   let most = 0
-  let isWaiting = false
-  pause(1, 'between turns', PAUSE_MS)
-  while (node.threadPauses === pauses) {
-    if (!isWaiting) {
-      isWaiting = true
-      answersElsewhere = 0
-      void write(1).stored.then(() => {
-        isWaiting = false
-      })
+  for (let attempt = 0; most <= ANSWERS_ENOUGH && attempt < PAUSES_MAX; attempt++) {
+    const pauses = node.threadPauses
+    let answersElsewhere = 0
+    let isWaiting = false
+    pause(1, 'between turns', PAUSE_MS)
+    while (node.threadPauses === pauses) {
+      if (!isWaiting) {
+        isWaiting = true
+        answersElsewhere = 0
+        write(1).stored.then(
+          () => {
+            isWaiting = false
+          },
+          () => undefined, // the node is killed
+        )
+      }
+      await write(0).stored
+      await write(2).stored
+      answersElsewhere += 2
+      most = Math.max(most, answersElsewhere)
     }
-    await write(0).stored
-    await write(2).stored
-    answersElsewhere += 2
-    most = Math.max(most, answersElsewhere)
   }
-  t.ok(most > 20, `while one session of channel 1 waited, ${most} of others were answered`)
+  t.ok(most > ANSWERS_ENOUGH, `while one session of channel 1 waited, ${most} of others were answered`)
 })
