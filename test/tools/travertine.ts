@@ -140,11 +140,15 @@ export async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await new Promise((resolve) => setTimeout(resolve, 10))
 }
 
-/** A listener on a free port, and its port. */
+/** The port of a listener that stands between two free ones: who wants several in a row meets nobody else. */
 export async function occupiedPort(t: Teardown): Promise<number> {
-  const server = await listen(0)
-  t.teardown(() => server?.close())
-  return portOf(server)
+  for (;;) {
+    const port = 1 + (await freePorts(3))
+    const server = await listen(port)
+    if (server === undefined) continue
+    t.teardown(() => server.close())
+    return port
+  }
 }
 
 /** Below the ports that the system gives out by itself, and those of the torture: whoever stops finds its own free again. */
@@ -168,10 +172,4 @@ function listen(port: number): Promise<Server | undefined> {
     server.once('error', () => resolve(undefined))
     server.listen(port, HOST, () => resolve(server))
   })
-}
-
-function portOf(server: Server | undefined): number {
-  const address = server?.address()
-  if (typeof address === 'object' && address !== null) return address.port
-  throw new Error('no free port')
 }
