@@ -115,11 +115,11 @@ export class Cascade {
   /** @param isFed somebody feeds this node */
   tick(now: number, isFed: boolean): Effect[] {
     const taken = this.#config.members.length < this.#wanted.length ? this.#takeUp(now) : []
-    return [...taken, ...this.#letGoNowAndThen(now, isFed), ...this.#replicas.tick(now), ...this.advance()]
+    return [...taken, ...this.#letGoIfDue(now, isFed), ...this.#replicas.tick(now), ...this.advance()]
   }
 
   /** Who is not fed itself has little to give: now and then it lets go of those below, in case that another one is fed. */
-  #letGoNowAndThen(now: number, isFed: boolean): Effect[] {
+  #letGoIfDue(now: number, isFed: boolean): Effect[] {
     if (isFed) {
       this.#letGoAt = undefined
       this.#restsUntil = undefined
