@@ -5,11 +5,11 @@
 import { build } from 'hdr-histogram-js'
 import { type Channel, connect } from '../client/client.ts'
 import { endWithParent, tellParent } from './child-process.ts'
-import { KEY_BYTES, VALUE_BYTES } from './workloads.ts'
+import { KEY_BYTES, sessionBytes, VALUE_BYTES } from './workloads.ts'
 
 export interface WriterOrder {
   readonly address: string
-  /** Of the log, about, before the loops begin. */
+  /** Of the log, its seals aside, before the loops begin. */
   readonly loadBytes: number
   readonly writers: number
 }
@@ -59,7 +59,7 @@ async function load(to: Channel, bytes: number): Promise<void> {
     while (sentBytes < bytes) {
       const session = to.beginSession()
       for (let index = 0; index < LOAD_ENTRIES; index++) session.put(STORAGE, key, value)
-      sentBytes += LOAD_ENTRIES * (KEY_BYTES + VALUE_BYTES)
+      sentBytes += sessionBytes({ entriesPerSession: LOAD_ENTRIES })
       await session.end().stored
     }
   }

@@ -31,6 +31,6 @@ export const WORKLOADS: readonly Workload[] = [
 ]
 
 /** Bytes of one session's frame, as sent by the client and as it lies on both disks. */
-export function sessionBytes(workload: Workload): number {
-  return FRAME_HEADER_BYTES + workload.entriesPerSession * (PUT_OVERHEAD_BYTES + KEY_BYTES + VALUE_BYTES)
+export function sessionBytes({ entriesPerSession }: Pick<Workload, 'entriesPerSession'>): number {
+  return FRAME_HEADER_BYTES + entriesPerSession * (PUT_OVERHEAD_BYTES + KEY_BYTES + VALUE_BYTES)
 }

@@ -29,10 +29,10 @@ t.test('a short run', async (t) => {
   const { caughtUp, disks, before, during, after, ratio } = JSON.parse(run.stdout) as CatchUpReport // checked below
 
   const { bytes, seconds } = caughtUp
-  // entries of 116 bytes have 45 bytes around them in the log; 32 sessions of 1,000 entries may begin before enough was sent
+  // 32 sessions of 1,000 entries may begin before enough was sent; the writer goes on meanwhile
   const askedBytes = 0.01 * GIB
   t.ok(bytes >= askedBytes, `behind by what was asked for, and found ${bytes}`)
-  t.ok(bytes < 2 * (askedBytes + 32 * 116_000), 'and by little more')
+  t.ok(bytes < 2 * (askedBytes + 32 * 150_000), 'and by little more')
   t.ok(seconds > 0 && before.seconds >= 0.4 && after.seconds >= 0.4)
   t.ok(seconds + before.seconds + after.seconds < runSeconds, 'times within that of the run')
   t.ok(during.seconds >= seconds, 'the writers are watched all the while')
