@@ -15,7 +15,7 @@ import { decodeMark, decodeSeal, type Seal } from '../protocol/seal.ts'
 import type { ScannedFrame } from '../wal/frame-scan.ts'
 import type { Manifest } from '../wal/manifest.ts'
 import type { RecoveryPoint } from '../wal/recovery-point.ts'
-import { mastershipAt } from '../wal/term-history.ts'
+import { mastershipAt, wholeThrough } from '../wal/term-history.ts'
 import { type ChannelWalk, type Gap, gapError } from './channel-walk.ts'
 import { SessionOrder } from './session-order.ts'
 
@@ -279,10 +279,12 @@ export class ChannelCheck {
   }
 
   #prove(position: number, proof: { readonly durablePosition: number; readonly stored: bigint }): void {
-    const owner = mastershipAt(this.#manifest.history, this.channel, position)?.term.nodeId
-    if (owner !== this.#manifest.nodeId) return
+    const { history, nodeId } = this.#manifest
+    const term = mastershipAt(history, this.channel, position)?.term
+    if (term?.nodeId !== nodeId) return
     this.provenPosition = Math.max(this.provenPosition, proof.durablePosition)
-    if (position < this.#proofLimit && proof.stored > this.storedByOwn) this.storedByOwn = proof.stored
+    const held = wholeThrough(history, term.number, proof.stored)
+    if (position < this.#proofLimit && held > this.storedByOwn) this.storedByOwn = held
   }
 
   #meetPoint(seal: SealFound, termTag: number): void {

@@ -18,7 +18,7 @@ import type { Disk } from './disk.ts'
 import { findLater, type ScannedFrame, type ScanOptions, scanFrames } from './frame-scan.ts'
 import { type ConfigPlace, type RecoveryPoint, readRecoveryPoint } from './recovery-point.ts'
 import { channelDirectory, Segments } from './segments.ts'
-import { mastershipAt, type TermHistory } from './term-history.ts'
+import { mastershipAt, type TermHistory, wholeThrough } from './term-history.ts'
 import type { FoundSeal } from './whole-epoch.ts'
 
 /** A seal with its place. */
@@ -51,7 +51,7 @@ export interface ChannelScan {
   readonly anchor: bigint
   /** Highest epoch in any valid frame. */
   readonly highestEpoch: bigint
-  /** Highest STORED in a seal of this node's own masterships: it must be whole. */
+  /** Highest STORED in a seal or MARK of this node's own masterships that no later one has given up: it must be whole. */
   readonly storedByOwn: bigint
   /** Bytes below were flushed here for certain; from here to `end` the page cache may lie. */
   readonly provenPosition: number
@@ -184,10 +184,12 @@ class Collector {
   }
 
   #prove(position: number, durablePosition: number, stored: bigint): void {
-    const owner = mastershipAt(this.#options.history, this.#options.channel, position)?.term.nodeId
-    if (owner !== this.#options.nodeId) return
+    const { history, channel, nodeId } = this.#options
+    const term = mastershipAt(history, channel, position)?.term
+    if (term?.nodeId !== nodeId) return
     if (durablePosition > this.provenPosition) this.provenPosition = durablePosition
-    if (stored > this.storedByOwn) this.storedByOwn = stored
+    const held = wholeThrough(history, term.number, stored)
+    if (held > this.storedByOwn) this.storedByOwn = held
   }
 }
 

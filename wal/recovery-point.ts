@@ -12,7 +12,7 @@ import { readConfig } from './manifest.ts'
 import { type ProducerTableState, readTableState } from './producer-table.ts'
 import { RecordFields } from './record-fields.ts'
 import { decodeSmallRecord, encodeSmallRecord, type SmallRecordKind } from './small-record.ts'
-import { type TermHistory, termMayStandAt } from './term-history.ts'
+import { type TermHistory, termMayStandAt, wholeThrough } from './term-history.ts'
 
 export const RECOVERY_POINT_NAME = 'recovery.point'
 const RECOVERY_POINT_VERSION = 1
@@ -50,7 +50,10 @@ export function writeRecoveryPoint(disk: Disk, channelDirectory: string, point: 
   )
 }
 
-/** The recovery point of a channel, or undefined if there is none that fits `history`. */
+/**
+ * The recovery point of a channel, or undefined if there is none that fits `history`. Where a later mastership has given up
+ * epochs that were whole when it was written, its `stored` is what that one began with.
+ */
 export function readRecoveryPoint(
   disk: Disk,
   channelDirectory: string,
@@ -67,7 +70,8 @@ export function readRecoveryPoint(
     throw error
   }
   if (point.channel !== channel) return undefined
-  return termMayStandAt(history, { ...point, position: point.sealPosition }) ? point : undefined
+  if (!termMayStandAt(history, { ...point, position: point.sealPosition })) return undefined
+  return { ...point, stored: wholeThrough(history, point.term, point.stored) }
 }
 
 /**

@@ -51,6 +51,16 @@ export function isForgotten(history: TermHistory, term: bigint | number): boolea
   return oldest !== undefined && term < oldest.term.number
 }
 
+/** Of an epoch that was known whole in the time of `term`: up to where that still holds, after the masterships behind it. */
+export function wholeThrough(history: TermHistory, term: bigint, known: bigint): bigint {
+  let least = known
+  for (let i = history.length - 1; i >= 0 && history[i]!.term.number > term; i--) {
+    const { baseEpoch } = history[i]!
+    if (baseEpoch < least) least = baseEpoch
+  }
+  return least
+}
+
 /** Without its oldest masterships, where more than `limit` are there and the log reaches beyond them on all channels. */
 export function forgetOldest(history: TermHistory, ends: readonly number[], limit: number): TermHistory {
   const kept = history.slice(-limit)

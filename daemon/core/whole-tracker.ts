@@ -11,7 +11,7 @@ const SEALS_KEPT_LIMIT = 200_000
 
 export class WholeTracker {
   #whole: bigint
-  readonly #heldThrough: readonly bigint[]
+  #heldThrough: readonly bigint[]
   #seals: FoundSeal[]
 
   constructor(start: {
@@ -40,7 +40,9 @@ export class WholeTracker {
 
   /** A new history has cut the log behind `epoch`: what was found beyond is void. A channel may not have got there yet. */
   cutBehind(epoch: bigint): void {
-    this.#whole = epoch < this.#whole ? epoch : this.#whole
+    const kept = (before: bigint): bigint => (epoch < before ? epoch : before)
+    this.#whole = kept(this.#whole)
+    this.#heldThrough = this.#heldThrough.map(kept)
     this.#seals = this.#seals.filter((seal) => seal.epoch <= epoch)
   }
 }

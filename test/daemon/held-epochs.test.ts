@@ -51,3 +51,16 @@ t.test('what was whole and is cut is whole no more: the chain goes on where the 
   t.equal(epochs.whole, 200n)
   t.end()
 })
+
+t.test(
+  'a start that began at recovery points behind the cut: seals of the new history are missed as all others',
+  (t) => {
+    const epochs = new HeldEpochs({ whole: 100n, heldThrough: [100n, 100n], seals: [] })
+    epochs.cutBehind(90n)
+    epochs.addSeals(seals(0, 2n, 91, 93))
+    t.equal(epochs.whole, 90n, 'the other channel holds none of them yet')
+    epochs.addSeals(seals(1, 2n, 91, 92))
+    t.equal(epochs.whole, 92n)
+    t.end()
+  },
+)

@@ -141,6 +141,16 @@ t.test('WAL-72: an epoch that was STORED and is not whole is refused, and nothin
   t.end()
 })
 
+t.test('WAL-43 WAL-72: what was STORED and was given up by a later mastership is missed no more', (t) => {
+  const { bytes, ends } = frames([session(1n), seal(1n), mark(0, 2n)], first) // epoch 2 was on channel 1 alone
+  const other = { ...mastership(5, [ends[2]!, 0], 1n, OTHER), firstEpoch: 3n as typeof first.firstEpoch } // branded by the compiler only
+  const returned = manifestOf(2, [first, other])
+  const disk = emptyLog(returned)
+  overwrite(disk, 0, 0, bytes)
+  t.match(start(disk, returned).mastership, { term: { number: 6n }, baseEpoch: 1n, starts: [ends[2], 0] })
+  t.end()
+})
+
 function adoptHistory(options: AdoptOptions): AdoptResult {
   const prepared = prepareAdoption(options)
   completeAdoption(options, prepared)

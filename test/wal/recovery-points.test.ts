@@ -9,7 +9,7 @@ import { readManifest } from '../../wal/manifest.ts'
 import { cutOf, wholeOfScans } from '../../wal/mastership.ts'
 import type { ProducerLimits } from '../../wal/producer-table.ts'
 import { recoverChannel } from '../../wal/recover.ts'
-import { readRecoveryPoint } from '../../wal/recovery-point.ts'
+import { type RecoveryPoint, readRecoveryPoint } from '../../wal/recovery-point.ts'
 import { channelDirectory, Segments } from '../../wal/segments.ts'
 import { codeOf } from '../protocol/damage.ts'
 import { readNaively } from '../sim/naive-reader.ts'
@@ -217,5 +217,47 @@ t.test('WAL-65 WAL-69: with recovery points or without, recovery finds the same'
   }
   t.comment(JSON.stringify(seen))
   for (const [what, count] of Object.entries(seen)) t.ok(count > 10, `${what}: ${count}`)
+  t.end()
+})
+
+t.test('WAL-45 WAL-66: a point may say more of other channels than a later history has left of them', (t) => {
+  const [disk, replicaDisk] = [new SimDisk({ sectorBytes: 512 }), new SimDisk({ sectorBytes: 512 })]
+  initMaster(disk, CHANNELS)
+  initReplica(replicaDisk, CHANNELS)
+  const replica = new SimReplica(replicaDisk)
+  let id = 0
+  const commit = (of: SimMaster, from: SimDisk, channel: number, bytes = 40): void => {
+    of.write(channel, ++id, bytes)
+    of.flush(channel)
+    const at = replica.received(channel)
+    const buffer = Buffer.alloc(of.writers[channel]!.durablePosition - at)
+    const directory = channelDirectory(DIRECTORY, channel)
+    const files = new Segments({ disk: from, directory, segmentBytes: 0, access: 'read' })
+    files.read(at, buffer)
+    files.close()
+    replica.receive(channel, buffer)
+    replica.flush(channel)
+  }
+  const master = new SimMaster(disk)
+  replica.adopt(master.start.manifest.history)
+  for (let i = 0; i < 4; i++) commit(master, disk, 0, 25_000) // into the second segment: the last seal is to be the point
+  const other = disk.fork() // a node that has come so far, and is the next master
+  for (let i = 0; i < 3; i++) commit(master, disk, 1)
+  commit(master, disk, 0) // now the point is told, with what is whole by now
+  const point = (): RecoveryPoint | undefined =>
+    readRecoveryPoint(replicaDisk, channelDirectory(DIRECTORY, 0), 0, replica.manifest.history)
+  const told = point()
+  t.equal(told?.stored, (told?.epoch ?? 0n) + 3n, 'the point speaks of later epochs than its own')
+
+  const next = new SimMaster(other.crash('all'))
+  replica.adopt(next.start.manifest.history)
+  t.equal(next.start.mastership.baseEpoch, told?.epoch, 'which the next mastership does not have')
+  const scans = (): ReturnType<typeof scanAll> => scanAll(replicaDisk, replica.manifest)
+  t.ok(point() !== undefined && scans()[0]!.from > 0, 'the point is used all the same')
+  t.equal(
+    wholeOfScans(replica.manifest, scans()).lastWhole,
+    next.start.mastership.baseEpoch,
+    'nothing is whole that is gone',
+  )
   t.end()
 })
