@@ -8,7 +8,6 @@
  * Contract (STYLE A.3): sending and writing start together; nobody is *answered* before what the answer promises is
  * durable: answers come out of `answer` only, which the board calls with published watermarks.
  */
-
 import { assert } from '../protocol/assert.ts'
 import { type ConfigRecord, encodeConfig } from '../protocol/cluster-config.ts'
 import { walkBody } from '../protocol/entry.ts'
@@ -319,8 +318,9 @@ export class ChannelLog implements LogPort {
       this.#unstored.shift()
       p.origin.stored(p.layer, p.lastSequence)
     }
-    this.#unpropagated.take(propagated, this.#sayPropagated)
-    this.#resumed.answer(propagated)
+    const told = propagated < stored ? propagated : stored // others may have published both since: they wake us (REP-31)
+    this.#unpropagated.take(told, this.#sayPropagated)
+    this.#resumed.answer(told)
   }
 
   wake(channel: number): void {
