@@ -33,7 +33,8 @@ export async function askCluster(addresses: readonly string[], security: ClientS
   return [...asked.values()]
 }
 
-function othersNamedBy(status: StatusFields | undefined): string[] {
+/** Addresses of the master and the replicas that a node knows. */
+export function othersNamedBy(status: StatusFields | undefined): string[] {
   const replicas = listOf(status?.['replicas']).map((replica) => replica['address'])
   return [status?.['masterAddress'], ...replicas]
     .filter((address) => typeof address === 'string')

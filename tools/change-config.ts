@@ -30,6 +30,7 @@ export interface ChangeOptions extends SecurityOptions {
 export interface Ruling {
   readonly master: string
   readonly clusterId: string
+  readonly channels: number
   readonly number: number
   readonly loosened: number
   readonly quorum: number
@@ -49,6 +50,7 @@ export async function readConfig(options: ChangeOptions, role: PeerRole = 'reade
   return {
     master: address,
     clusterId: String(status['clusterId']),
+    channels: Number(status['channels']),
     number: Number(status['configNumber']),
     loosened: Number(status['loosened']),
     quorum: Number(status['quorum']),
@@ -62,7 +64,7 @@ export async function changeConfig(
   want: (ruling: Ruling) => Wanted | Promise<Wanted>,
 ): Promise<void> {
   const before = await readConfig(options, 'admin')
-  const { master, clusterId, number: base } = before
+  const { master, clusterId, channels, number: base } = before
   const wanted = await want(before)
   const message: Message<'config_change'> = {
     type: 'config_change',
@@ -75,7 +77,7 @@ export async function changeConfig(
     members: wanted.members,
   }
   const { number, loosened, quorum, members } = await send(master, message, readSecurityOptions(options, 'admin'))
-  printConfig({ master, clusterId, number, loosened, quorum, members }, options.json, number > base)
+  printConfig({ master, clusterId, channels, number, loosened, quorum, members }, options.json, number > base)
 }
 
 export function printConfig(ruling: Ruling, json: boolean | undefined, changed?: boolean): void {

@@ -143,11 +143,15 @@ function explain(
       )
   }
   printLine(`  run it; it listens on ${HOST_DEFAULT}:${PORT_DEFAULT} unless told otherwise by --host and --port:`)
-  printLine(`    travertine run ${directory}`)
+  printLine(`    travertine run ${shellWord(directory)}`)
   if (join === undefined) return
   printLine('  make it a member, by the address that others reach it at:')
   printLine(`    travertine member add HOST:PORT --node ${join}`)
 }
+
+/** As a shell reads it back. */
+const shellWord = (text: string): string =>
+  /^[A-Za-z0-9_./:@%+=,][A-Za-z0-9_./:@%+=,-]*$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`
 
 const portOf = (address: string): string => address.slice(address.lastIndexOf(':') + 1)
 const hostOf = (address: string): string => address.slice(0, address.lastIndexOf(':')).replace(/^\[|\]$/g, '')

@@ -77,7 +77,7 @@ async function member(action: Action, addresses: readonly string[], options: Mem
  * PROPAGATED waits for a member at once, so a wrong address would hold up all writers. Members of before may be away; those
  * that answer are known by their ids, since one replica under two names would be taken by each from the other, for ever.
  *
- * @throws what a node cannot be reached by; CLUSTER_MISMATCH; CONFIG_INVALID for a master, or for a second name
+ * @throws what a node cannot be reached by; CLUSTER_MISMATCH; CHANNEL_COUNT_MISMATCH; CONFIG_INVALID for a master, or for a second name
  */
 async function checkReplicas(ruling: Ruling, names: readonly string[], options: MemberOptions): Promise<void> {
   const known = ruling.members.map(({ address }) => address)
@@ -96,12 +96,19 @@ async function checkReplicas(ruling: Ruling, names: readonly string[], options: 
       const code = error?.code ?? 'CONNECT_FAILED'
       throw new TravertineError(code, `Cannot add ${address}: ${error?.message}`, { where: { peer: address }, hint })
     }
-    const { clusterId, role } = status
+    const { clusterId, channels, role } = status
     if (clusterId !== ruling.clusterId) {
       const message = `Cannot add ${address}: found cluster ${clusterId}, expected ${ruling.clusterId}`
       throw new TravertineError('CLUSTER_MISMATCH', message, {
         where: { peer: address },
         hint: 'init --join makes a replica of this cluster',
+      })
+    }
+    if (Number(channels) !== ruling.channels) {
+      const message = `Cannot add ${address}: found ${channels} channels, expected ${ruling.channels}`
+      throw new TravertineError('CHANNEL_COUNT_MISMATCH', message, {
+        where: { peer: address },
+        hint: 'the channel count is fixed at init: make the replica anew, with init --join',
       })
     }
     if (role === 'replica' && firstName === address) continue

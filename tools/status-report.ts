@@ -3,7 +3,7 @@
  * is large enough and room on the disks; replicas that feed others do so. Everything else is told with its reason.
  */
 import { CASCADE_DEPTH_LIMIT } from '../protocol/limits.ts'
-import { type AskedNode, listOf, type StatusFields } from './ask-status.ts'
+import { type AskedNode, listOf, othersNamedBy, type StatusFields } from './ask-status.ts'
 
 export type Health = 'healthy' | 'degraded' | 'no-master'
 
@@ -32,7 +32,8 @@ export interface StatusReport {
   readonly nodes: readonly NodeRow[]
 }
 
-export function reportStatus(asked: readonly AskedNode[]): StatusReport {
+export function reportStatus(answers: readonly AskedNode[]): StatusReport {
+  const asked = underOneName(answers)
   const masters = asked.filter(isMaster)
   const master = masters.reduce<AskedNode | undefined>(
     (best, node) => (best === undefined || termOf(node) > termOf(best) ? node : best),
@@ -42,11 +43,39 @@ export function reportStatus(asked: readonly AskedNode[]): StatusReport {
   const nodes = asked.map((node) => rowOf(node, master, links))
   const reasons = nodes.flatMap(({ address, why }) => (why === '' ? [] : [`${address}: ${why}`]))
   if (master === undefined) return { health: 'no-master', reasons, master: undefined, status: undefined, nodes }
-  const { quorum, inSyncCount } = policyOf(master.status)
-  if (inSyncCount < quorum) reasons.push(`PROPAGATED waits: found ${inSyncCount} in-sync members, expected ${quorum}`)
+  const { quorum, inSync } = policyOf(master.status)
+  const away = inSync.filter(({ state }) => state !== 'streaming').map(({ address }) => String(address))
+  if (inSync.length < quorum)
+    reasons.push(`PROPAGATED waits: found ${inSync.length} in-sync members, expected ${quorum}`)
+  else if (away.length > 0)
+    reasons.push(
+      `PROPAGATED waits for ${away.join(', ')}, until it is back or removed with \`travertine member remove\``,
+    )
   const health = reasons.length === 0 ? 'healthy' : 'degraded'
   return { health, reasons, master: master.address, status: master.status, nodes }
 }
+
+/**
+ * A node that was asked as `localhost:7400` names itself, and others name it, `10.0.0.1:7400`: the same node, by its id, and
+ * known by the name that the cluster has for it. A member that the cluster itself has under two names stays two: that is a
+ * fault. So does a master of another term: a copy of the directory runs.
+ */
+function underOneName(asked: readonly AskedNode[]): AskedNode[] {
+  const named = new Set(asked.flatMap(({ status }) => (status === undefined ? [] : othersNamedBy(status))))
+  const kept: AskedNode[] = []
+  for (const node of [...asked].sort((a, b) => Number(named.has(b.address)) - Number(named.has(a.address)))) {
+    const isTwin = (other: AskedNode): boolean =>
+      isSameNode(node, other) && (isMaster(node) || !named.has(node.address))
+    if (!kept.some(isTwin)) kept.push(node)
+  }
+  return asked.filter((node) => kept.includes(node))
+}
+
+const isSameNode = (a: AskedNode, b: AskedNode): boolean =>
+  a.status?.['nodeId'] !== undefined &&
+  a.status['nodeId'] === b.status?.['nodeId'] &&
+  a.status['role'] === b.status['role'] &&
+  (!isMaster(a) || termOf(a) === termOf(b))
 
 /** What a node says of another one that it feeds. */
 interface Link {
@@ -93,9 +122,16 @@ function rowOf(node: AskedNode, master: AskedNode | undefined, links: Links): No
   const faults: string[] = []
   if (error !== undefined) faults.push(error.describe())
   if (status?.['diskLow'] === true) faults.push('its disk is below the low-water mark')
-  if (role === 'master' && node !== master) faults.push('it is a master of an older term')
-  if (fields !== undefined && fields['state'] !== 'streaming')
-    faults.push(String(fields['error'] ?? 'it does not stream yet'))
+  if (role === 'master' && master !== undefined && node !== master)
+    faults.push(
+      termOf(node) < termOf(master) ? 'it is a master of an older term' : 'it is another master of the same term',
+    )
+  if (link !== undefined && link.fields['state'] !== 'streaming') {
+    const { error: found } = link.fields
+    faults.push(
+      found === undefined || found === null ? 'it does not stream yet' : `${link.from.address} says: ${found}`,
+    )
+  }
   for (const ring of listOf(status?.['replicas']).filter(isRing))
     faults.push(`it cannot feed ${String(ring['address'])}: ${String(ring['error'])}`)
   if (role === 'replica' && fields === undefined) faults.push('no node that was asked feeds it')
@@ -128,7 +164,10 @@ const countOf = (field: unknown): number | undefined =>
 
 const termOf = ({ status }: AskedNode): number => Number(status?.['term'] ?? 0)
 
-function policyOf(status: StatusFields | undefined): { readonly quorum: number; readonly inSyncCount: number } {
-  const inSyncCount = listOf(status?.['replicas']).filter((replica) => replica['inSync'] === true).length
-  return { quorum: Number(status?.['quorum'] ?? 0), inSyncCount }
+function policyOf(status: StatusFields | undefined): {
+  readonly quorum: number
+  readonly inSync: readonly StatusFields[]
+} {
+  const inSync = listOf(status?.['replicas']).filter((replica) => replica['inSync'] === true)
+  return { quorum: Number(status?.['quorum'] ?? 0), inSync }
 }

@@ -22,6 +22,7 @@ const CODE_OF_ERRNO: ReadonlyMap<string, ErrorCode> = new Map<string, ErrorCode>
   ['EPERM', 'DIRECTORY_READ_ONLY'],
   ['ENOENT', 'DIRECTORY_MISSING'],
   ['ENOTDIR', 'DIRECTORY_MISSING'],
+  ['ENAMETOOLONG', 'DIRECTORY_MISSING'],
 ])
 
 const HINT_OF_ERRNO: ReadonlyMap<string, string> = new Map([
@@ -32,6 +33,7 @@ const HINT_OF_ERRNO: ReadonlyMap<string, string> = new Map([
   ['EPERM', 'give the user that runs the node read and write permission on this path'],
   ['ENOENT', 'check that the path is right and that its file system is mounted'],
   ['ENOTDIR', 'a part of this path is a file and no directory: check the path'],
+  ['ENAMETOOLONG', 'no file system can have a path like this: choose a shorter one'],
   ['EISDIR', 'a directory has the name of a file of the log: move it away'],
   ['EEXIST', 'a file has the name of a directory of the log: move it away'],
   ['EMFILE', 'raise the limit of open files of the process (ulimit -n)'],

@@ -2,6 +2,7 @@
  * The connections of the control channel: accepts, dials, cuts streams into messages, and tells the core by events.
  * No decisions: who may stay and who must go is the core's.
  */
+import { splitAddress as splitText } from '../../protocol/address.ts'
 import type { SharedSecret } from '../../protocol/authentication.ts'
 import type { Connection, Listener } from '../../protocol/connection.ts'
 import { encodeMessage, type Message, MessageReader } from '../../protocol/control-message.ts'
@@ -198,14 +199,12 @@ function lost(peer: string, cause: Error): TravertineError {
 }
 
 /** @throws CONFIG_INVALID */
-export function splitAddress(address: string): [string, number] {
-  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:]+)):(\d{1,5})$/.exec(address)
-  const port = Number(match?.[3])
-  const host = match?.[1] ?? match?.[2]
-  if (host === undefined || !(port > 0 && port < 65_536)) {
+export function splitAddress(address: string): readonly [string, number] {
+  const parts = splitText(address)
+  if (parts === undefined) {
     throw new TravertineError('CONFIG_INVALID', `Cannot use address "${address}": expected host:port`, {
       hint: 'for example 127.0.0.1:7400',
     })
   }
-  return [host, port]
+  return parts
 }

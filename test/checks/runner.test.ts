@@ -61,6 +61,9 @@ t.test('a failure is counted and shown', async (t) => {
   t.equal(outcome.closing, '2 passed, 1 failed, 0 skipped')
   t.equal(outcome.code, 1)
   t.match(outcome.lines.join('\n'), /not ok a.test.js > adds.*\n(.*\n)*.*-.*sum.*2/)
+  const odd = run(t, { 'b.test': `${TAP_PASS}t.fail('oddly', { diff: [1, null], output: [null, 'told'] })\n` })
+  t.equal(odd.closing, '2 passed, 1 failed, 0 skipped', 'as errors of child processes bring it along')
+  t.match(odd.lines.join('\n'), 'told')
 })
 
 const FAILING: Readonly<Record<string, string>> = {

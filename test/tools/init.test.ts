@@ -1,4 +1,5 @@
 /** `travertine init`: creates, says what comes next, and never touches what is there. */
+import { execFileSync } from 'node:child_process'
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { CommanderError } from 'commander'
@@ -100,6 +101,16 @@ t.test('what cannot be a directory', async (t) => {
     t.match(lastObject(ended), { ok: false, error: { where: { file: path } } })
   }
   t.equal(readFileSync(file, 'utf8'), 'x')
+  const long = await runHere(['init', join(directory, 'd'.repeat(300)), '--role', 'master', '--json', ...SMALL])
+  t.equal(long.code, 3, 'no reason to doubt the disk')
+  t.match(long.stderr, 'choose a shorter')
+})
+
+t.test('what it says to run next can be run', async (t) => {
+  const directory = join(temporaryDirectory(t), "it's mine")
+  const { stdout } = await runHere(['init', directory, '--role', 'master', ...SMALL])
+  const [, path = ''] = /^ +travertine run (.+)$/m.exec(stdout) ?? []
+  t.equal(execFileSync('sh', ['-c', `printf %s ${path}`], { encoding: 'utf8' }), directory)
 })
 
 t.test('a read-only file system', async (t) => {
@@ -146,6 +157,8 @@ t.test('settings that cannot be: exit code 2, and no directory', async (t) => {
     ['tiny segments', ['--role', 'master', '--segment-bytes', '1']],
     ['a replica of a replica', ['--role', 'replica', '--cluster-id', CLUSTER, '--replica', '127.0.0.1:7500']],
     ['an address without port', ['--role', 'master', '--replica', '127.0.0.1']],
+    ['an address with a blank', ['--role', 'master', '--replica', 'foo bar:1']],
+    ['an address that is too long', ['--role', 'master', '--replica', `${'h'.repeat(300)}:1`]],
     ['a port that is none', ['--role', 'master', '--replica', '127.0.0.1:70000']],
     ['the same replica twice', ['--role', 'master', '--replica', 'a:1', '--replica', 'a:1']],
     ['an unknown option', ['--role', 'master', '--fast']],

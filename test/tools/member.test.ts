@@ -126,6 +126,14 @@ t.test('members and policy of a running cluster', async (t) => {
     const stranger = await runNode(t, path('stranger'), [], env)
     const foreign = await travertine('member', 'add', `127.0.0.1:${stranger.port}`)
     t.same([foreign.code, errorCode(lastObject(foreign))], [6, 'CLUSTER_MISMATCH'])
+    newReplica(path('narrow'), String(before['clusterId']), 1)
+    const narrow = await runNode(t, path('narrow'), [], env)
+    const misfit = await travertine('member', 'add', `127.0.0.1:${narrow.port}`)
+    t.same(
+      [misfit.code, errorCode(lastObject(misfit))],
+      [6, 'CHANNEL_COUNT_MISMATCH'],
+      'PROPAGATED would wait for ever',
+    )
     t.strictSame(lastObject(await travertine('member', 'list')), before, 'nothing was changed')
     const unseen = await travertine('member', 'add', '127.0.0.1:1', '--no-check', '--not-in-sync')
     t.match(lastObject(unseen), { number: 4, members: [{}, {}, { address: '127.0.0.1:1' }] })

@@ -36,6 +36,12 @@ t.test('healthy, degraded, no master: told with the reason, and by the exit code
       { address: member, role: 'replica', inSync: true, state: 'streaming', lagEpochs: 0, lagBytes: 0, why: '' },
     ],
   })
+  const otherNames = await runHere(['status', `localhost:${master.port}`, `localhost:${replica.port}`, '--json'])
+  t.equal(otherNames.code, 0, 'a node is one node, by whatever name it was asked')
+  t.same(
+    (lastObject(otherNames)['nodes'] as { readonly address: string }[]).map(({ address }) => address).sort(), // its form was seen above
+    [`127.0.0.1:${master.port}`, member].sort(),
+  )
   const fromReplica = await runHere(['status', member])
   t.equal(fromReplica.code, 0, 'the replica names the master')
   t.match(fromReplica.stdout, /^healthy, master 127\.0\.0\.1:\d+, term 1\n/)
@@ -81,7 +87,14 @@ t.test('the rule', (t) => {
   t.same(of(answer('a:1', { ...master, quorum: 2 }), replica), ['degraded', 1], 'too few in-sync members')
   t.same(of(answer('a:1', { ...master, diskLow: true }), replica), ['degraded', 1], 'a full disk')
   const away = { ...streaming, state: 'idle', error: 'CONNECT_FAILED: away' }
-  t.same(of(answer('a:1', { ...master, replicas: [away] }), replica), ['degraded', 1], 'a member that does not stream')
+  t.same(of(answer('a:1', { ...master, replicas: [away] }), replica), ['degraded', 2], 'a member that does not stream')
+  t.match(
+    reportStatus([answer('a:1', { ...master, replicas: [away] }), replica]).reasons,
+    [/^b:1: a:1 says: CONNECT_FAILED: away$/, /^PROPAGATED waits for b:1, /],
+    'who says so, and who has to wait',
+  )
+  const free = { ...away, inSync: false }
+  t.same(of(answer('a:1', { ...master, quorum: 0, replicas: [free] }), replica), ['degraded', 1], 'nobody waits for it')
   t.same(of(answer('a:1', master), replica, answer('c:1', { ...master, term: 2 })), ['degraded', 1], 'an old master')
   t.same(of(answer('a:1', master), replica, answer('d:1', { role: 'replica' })), ['degraded', 1], 'no member')
   const feeder = answer('b:1', {
@@ -107,5 +120,28 @@ t.test('the rule', (t) => {
   const error = new TravertineError('CONNECT_FAILED', 'Cannot ask')
   t.same(of(answer('a:1', master), { address: 'b:1', error }), ['degraded', 1], 'a node that does not answer')
   t.same(of(replica), ['no-master', 1])
+  t.end()
+})
+
+t.test('the rule, where nodes have several names', (t) => {
+  const named = { ...master, nodeId: 'A' }
+  const twin = answer('b:1', { role: 'replica', nodeId: 'B', masterAddress: 'a:1' })
+  const of = (...nodes: Parameters<typeof reportStatus>[0]) => {
+    const { health, reasons, nodes: rows } = reportStatus(nodes)
+    return [health, reasons, rows.map(({ address }) => address)]
+  }
+  const other = (address: string, { status }: typeof twin) => answer(address, status)
+  t.same(of(answer('x:1', named), other('y:1', twin), answer('a:1', named), twin), ['healthy', [], ['a:1', 'b:1']])
+  const alone = { ...named, quorum: 0, replicas: [] }
+  t.same(of(answer('x:1', alone), answer('y:1', alone)), ['healthy', [], ['x:1']], 'nobody names it')
+  const [first, second] = ['c:1', 'd:1'].map((address) => ({ ...streaming, address }))
+  const twice = { ...named, replicas: [first, { ...second, state: 'idle', error: 'NAMED_TWICE: b' }] }
+  const [health, reasons] = of(answer('a:1', twice), other('c:1', twin), other('d:1', twin))
+  t.same(health, 'degraded', 'a member under two names stays a fault')
+  t.match(reasons, [/NAMED_TWICE/, /PROPAGATED waits/])
+  const older = of(answer('a:1', named), twin, answer('z:1', { ...named, term: 2 }))
+  t.match(older, ['degraded', ['z:1: it is a master of an older term']], 'a copy of its directory')
+  const equal = of(answer('a:1', named), twin, answer('z:1', { ...named, nodeId: 'Z' }))
+  t.match(equal, ['degraded', ['z:1: it is another master of the same term']])
   t.end()
 })

@@ -174,9 +174,12 @@ function describe({ fullname, diag }) {
   const { diff, output, stack, source, at, args, command, stdio, jobId, tapCaught, compare, ...rest } = diag ?? {}
   const place = stack?.trim() || (at?.fileName ? `${at.fileName}:${at.lineNumber}` : '')
   const others = Object.keys(rest).length > 0 ? inspect(rest, { depth: 6, breakLength: 110 }) : ''
-  const parts = [diff, output, others, place].filter(Boolean).map((part) => indent(part.trimEnd()))
+  const parts = [diff, output, others, place].filter(Boolean).map((part) => indent(textOf(part).trimEnd()))
   return [`  not ok ${fullname}`, ...parts].join('\n')
 }
+
+/** What a failed test tells may be named as ours are, and be anything. */
+const textOf = (part) => (typeof part === 'string' ? part : inspect(part, { depth: 6, breakLength: 110 }))
 
 function indent(text) {
   return text.replace(/^/gm, '    ')
