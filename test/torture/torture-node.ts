@@ -27,6 +27,8 @@ export interface TortureNodeOptions {
 
 const PAUSABLE_THREADS = new URL('./pausable-threads.js', import.meta.url)
 const EXIT_DISK = 5
+/** A full disk has this code, or the system's name stands in the text of a channel that it has poisoned. */
+const FULL_WORDS = ['DISK_FULL', 'ENOSPC']
 /** Somebody else may have our port for a moment while the node is down. */
 const PORT_RETRY_MS = 100
 
@@ -167,7 +169,7 @@ export class TortureNode {
     const how = signal ?? code
     const { disk, onDiskFull } = this.#options
     const wasFull = disk !== undefined && disk.fills > life.fillsBefore
-    if (wasFull && how === EXIT_DISK && this.hasSaid('DISK_FULL', life.logBegin)) {
+    if (wasFull && how === EXIT_DISK && FULL_WORDS.some((word) => this.hasSaid(word, life.logBegin))) {
       this.fullDiskEnds += 1
       onDiskFull?.()
       return
