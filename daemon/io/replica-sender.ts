@@ -148,6 +148,7 @@ export class ReplicaSender {
 
   readonly #handler = {
     durable: (receivedPosition: number, durablePosition: number, flushMicros: number): void => {
+      if (this.#down) return // what ended the row came in the same packet
       const sent = this.#stream?.position ?? this.#options.resume
       if (durablePosition > sent) {
         this.#fail(

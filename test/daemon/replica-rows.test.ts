@@ -1,7 +1,12 @@
-/** A row whose files cannot be opened is down, with the reason, and nobody was dialled; the next try is a row like any other. */
+/**
+ * A row whose files cannot be opened is down, with the reason, and nobody was dialled; the next try is a row like any other.
+ * What a replica says behind what has ended its row counts for nothing.
+ */
 import t from 'tap'
 import { ReplicaRows, type ReplicaRowsOptions } from '../../daemon/io/replica-rows.ts'
 import type { Connection, ConnectionHandler } from '../../protocol/connection.ts'
+import { encodeMessage } from '../../protocol/control-message.ts'
+import { encodeDurableReply, encodeErrorReply, ReplyType } from '../../protocol/log-reply.ts'
 import { Segments } from '../../wal/segments.ts'
 import { nodeWorld } from '../../world/node-world.ts'
 import { SimDisk } from '../sim/sim-disk.ts'
@@ -85,4 +90,46 @@ t.test('files that cannot be opened', async (t) => {
   }
   t.throws(() => new ReplicaRows({ ...options, openFiles }).open(1, 11n, PEER), broken, 'no condition of the world')
   t.same(told, [])
+})
+
+t.test('REP-34 REP-36: a row that is down stays down, whatever the same packet says behind that', async (t) => {
+  const disk = new SimDisk()
+  disk.makeDirectory('/c')
+  const term = { number: 1n, nodeId: '0b9d1e2f-3a4b-4c5d-8e6f-778899aabbcc', tag: 1 }
+  const noProducer = { sequence: 0, missing: [], lastEpoch: 0n, lastTerm: term, since: 0n }
+  const opened = encodeMessage({ type: 'log_open_ok', position: 0, term, ...noProducer })
+  const error = { code: 'DISK_LOW', message: 'Cannot take more', hint: '', where: {} } as const
+  for (const end of [encodeErrorReply(ReplyType.ERROR, 0, error), encodeDurableReply(9, 9, 1)]) {
+    const told: string[] = []
+    let handler: ConnectionHandler | undefined
+    const handle = (given: ConnectionHandler): void => {
+      handler = given
+    }
+    const connection = { ...silentConnection(nothing), handle }
+    const rows = new ReplicaRows({
+      world: {
+        clock: nodeWorld.clock,
+        network: { dial: () => connection, listen: () => Promise.reject(new Error('nobody listens')) },
+      },
+      channel: 0,
+      keeper: {
+        up: (_, position, then) => {
+          told.push(`up ${position}`)
+          then()
+        },
+        durable: (_, position) => told.push(`durable ${position}`),
+        down: (_, then) => {
+          told.push('down')
+          then()
+        },
+      },
+      openFiles: () => new Segments({ disk, directory: '/c', segmentBytes: 0, access: 'read' }),
+      durablePosition: () => 0,
+      onRow: nothing,
+    })
+    rows.open(1, 9n, PEER)
+    const replies = Buffer.concat([encodeDurableReply(0, 0, 1), end, encodeDurableReply(0, 0, 1)])
+    handler?.data(Buffer.concat([opened, replies]))
+    t.same(told, ['up 0', 'durable 0', 'down'])
+  }
 })
