@@ -26,9 +26,15 @@ export async function askMaster(
     const named = asked.map((node) => node.status?.['masterAddress'])
     next = [...new Set(named)].filter((one): one is string => typeof one === 'string' && one !== '')
   }
-  const failure = asked.find(({ error }) => error !== undefined)?.error
-  if (failure !== undefined) throw failure
+  for (const { address, error } of asked)
+    if (error !== undefined) throw addresses.includes(address) ? error : namedBy(addresses, error)
   throw new TravertineError('NOT_MASTER', `Cannot find the master: found none that ${addresses.join(', ')} know of`, {
     hint: 'is the master running? Name it, or another node, with --node',
   })
+}
+
+/** Who typed one address is not left alone with another one. */
+function namedBy(addresses: readonly string[], { code, message, where, hint }: TravertineError): TravertineError {
+  const text = `Cannot ask the master that ${addresses.join(', ')} knows of: ${message}`
+  return new TravertineError(code, text, { where, hint })
 }

@@ -152,7 +152,7 @@ export class LoadReport {
     const seconds = this.#seconds()
     const rates = `${Math.round(acknowledged.records / seconds)} records/s, ${(bytes / MIB / seconds).toFixed(1)} MiB/s`
     const lines = [
-      `acknowledged ${records(acknowledged.records)} (${level.toUpperCase()}) in ${acknowledged.sessions} sessions and ${epochs} epochs${lastEpoch === 0n ? '' : `, the last is ${lastEpoch}`}`,
+      `acknowledged ${records(acknowledged.records)} (${level.toUpperCase()}) in ${count(acknowledged.sessions, 'session')} and ${count(epochs, 'epoch')}${lastEpoch === 0n ? '' : `, the last is ${lastEpoch}`}`,
       `channel      ${this.#channel?.id}; ${(bytes / MIB).toFixed(1)} MiB in ${seconds.toFixed(1)} s: ${rates}`,
     ]
     const open = unknown.records + waiting.records
@@ -163,7 +163,7 @@ export class LoadReport {
     if (lost.records > 0)
       lines.push(`lost         ${records(lost.records)}: were STORED, and are in the log no more (a change of history)`)
     const reconnects = this.#channel?.reconnects ?? 0
-    if (reconnects > 0) lines.push(`reconnected  ${reconnects} ${reconnects === 1 ? 'time' : 'times'}`)
+    if (reconnects > 0) lines.push(`reconnected  ${count(reconnects, 'time')}`)
     if (open > 0) lines.push(`unknown      ${records(open)} sent without an answer: may be in the log`)
     if (notApplied.records > 0)
       lines.push(`not applied  ${records(notApplied.records)} refused or never sent: certainly not in the log`)
@@ -178,5 +178,6 @@ export class LoadReport {
   }
 }
 
-const records = (count: number): string => `${count} ${count === 1 ? 'record' : 'records'}`
+const count = (n: number, what: string): string => `${n} ${what}${n === 1 ? '' : 's'}`
+const records = (n: number): string => count(n, 'record')
 const mib = (bytes: number): number => Number((bytes / MIB).toFixed(1))

@@ -89,5 +89,6 @@ function unexpectedOpening({ type }: Message): TravertineError {
   return new TravertineError(
     'MESSAGE_UNEXPECTED',
     `Cannot open a log connection: found ${type}, expected log_open or log_read`,
+    { hint: 'this is the port of a log channel; clients and commands ask the control port, which comes before it' },
   )
 }

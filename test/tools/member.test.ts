@@ -3,7 +3,7 @@
  * last rules, also after a kill -9. At the end the CONFIG frames are read back from the files, by offsets of WAL-37.
  */
 import { writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
+import { type AddressInfo, createServer } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
 import { type Client, connect } from '../../client/client.ts'
@@ -276,4 +276,18 @@ t.test('a master of level 1 is told apart: it knows no such message', async (t) 
   const { port } = old.address() as { port: number } // it listens on TCP
   const ended = await runHere(['policy', '1', '--node', `127.0.0.1:${port}`, '--json'])
   t.same([ended.code, errorCode(lastObject(ended))], [6, 'PROTOCOL_VERSION_UNSUPPORTED'])
+})
+
+t.test('a master that a node names, and that is not there: both are told', async (t) => {
+  const status = { role: 'replica', term: 1, masterAddress: '127.0.0.1:1', replicas: [] }
+  const replica = createServer((socket) =>
+    socket.once('data', () => socket.end(encodeMessage({ type: 'status_ok', status }))),
+  )
+  await new Promise<void>((resolve) => replica.listen(0, '127.0.0.1', resolve))
+  t.teardown(() => replica.close())
+  const { port } = replica.address() as AddressInfo // it listens on a port
+  const ended = await runHere(['member', 'list', '--node', `127.0.0.1:${port}`, '--json'])
+  t.equal(ended.code, 6)
+  const message = new RegExp(`^Cannot ask the master that 127.0.0.1:${port} knows of: Cannot connect to 127.0.0.1:1: `)
+  t.match(lastObject(ended), { error: { code: 'CONNECT_FAILED', message, where: { peer: '127.0.0.1:1' } } })
 })

@@ -42,6 +42,9 @@ t.test('healthy, degraded, no master: told with the reason, and by the exit code
     (lastObject(otherNames)['nodes'] as { readonly address: string }[]).map(({ address }) => address).sort(), // its form was seen above
     [`127.0.0.1:${master.port}`, member].sort(),
   )
+  const logPort = await runHere(['status', `127.0.0.1:${master.logPorts[0]}`])
+  t.equal(logPort.code, 9)
+  t.match(logPort.stdout, /WHY .*MESSAGE_UNEXPECTED.*this is the port of a log channel/)
   const fromReplica = await runHere(['status', member])
   t.equal(fromReplica.code, 0, 'the replica names the master')
   t.match(fromReplica.stdout, /^healthy, master 127\.0\.0\.1:\d+, term 1\n/)
