@@ -24,8 +24,11 @@ export function coloursOf(stream: NodeJS.WriteStream): Colours {
  * unless it has work that goes on without readers.
  */
 export function watchBrokenPipe(): void {
-  process.stdout.on('error', () => {
-    if (!brokenPipeIsFine) process.exit(ExitCode.PIPE_CLOSED)
+  process.stdout.on('error', ({ code }: NodeJS.ErrnoException) => {
+    if (brokenPipeIsFine) return
+    if (code !== 'ENOSPC') process.exit(ExitCode.PIPE_CLOSED)
+    process.stderr.write('DISK_FULL: Cannot print: found no room for stdout; what was printed is not whole\n')
+    process.exit(ExitCode.DISK)
   })
   process.stderr.on('error', () => undefined) // nobody reads our notes: no reason to stop the work
 }

@@ -41,7 +41,7 @@ export function tailCommand(): Command {
       'travertine tail --from 1200 --storage 7 --limit 20',
       'travertine tail 10.0.0.2:7400 --follow | jq .key',
     ],
-    exitCodes: [ExitCode.LOG, ExitCode.NETWORK, ExitCode.INTERRUPTED, ExitCode.TERMINATED],
+    exitCodes: [ExitCode.LOG, ExitCode.DISK, ExitCode.NETWORK, ExitCode.INTERRUPTED, ExitCode.TERMINATED],
   })
     .argument('[host:port]', 'control channel of a node, master or replica', `${HOST_DEFAULT}:${PORT_DEFAULT}`)
     .addOption(

@@ -1,10 +1,25 @@
 /** How results and errors are written: JSON numbers, the text of an error, and when there are colours. */
+import { spawnSync } from 'node:child_process'
 import t from 'tap'
 import { TravertineError } from '../../protocol/errors.ts'
 import { coloursOf, errorJson, errorText, jsonText } from '../../tools/output.ts'
+import { PROJECT } from '../project.ts'
 
 const stream = (isTTY: boolean): NodeJS.WriteStream => ({ isTTY }) as NodeJS.WriteStream // nothing else is looked at
 const plain = coloursOf(stream(false))
+
+t.test('a full disk below stdout is no reader that has had enough', async (t) => {
+  const main = `${PROJECT}dist/tools/main.js`
+  const { status, stderr } = spawnSync(
+    'sh',
+    ['-c', `exec "$0" "$1" config explain > /dev/full`, process.execPath, main],
+    {
+      encoding: 'utf8',
+    },
+  )
+  t.equal(status, 5)
+  t.match(stderr, 'DISK_FULL: Cannot print')
+})
 
 t.test('colours only on a terminal, and never with NO_COLOR', (t) => {
   const before = process.env['NO_COLOR']
