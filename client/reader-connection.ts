@@ -37,7 +37,8 @@ export class ReaderConnection {
   readonly #gatherer: EpochGatherer
   readonly #handlers: ReaderHandlers
   readonly #control: ControlConnection
-  readonly #links: ReaderLink[] = []
+  /** By channel, from the moment on at which one is opened. */
+  readonly #links = new Map<number, ReaderLink>()
   readonly #closed: Promise<void>[]
   #isOpen = false
   #isClosed = false
@@ -81,7 +82,7 @@ export class ReaderConnection {
   adjust(): void {
     let channel = 0
     for (const isAhead of this.#gatherer.ahead()) {
-      const link = this.#links[channel++]
+      const link = this.#links.get(channel++)
       if (link === undefined || link.isPaused === isAhead) continue
       link.isPaused = isAhead
       if (isAhead) link.connection.pause()
@@ -93,7 +94,7 @@ export class ReaderConnection {
     if (this.#isClosed) return
     this.#isClosed = true
     this.#control.close()
-    for (const { connection } of this.#links) connection.destroy()
+    for (const { connection } of this.#links.values()) connection.destroy()
   }
 
   /** Resolves when all its connections are gone. */
@@ -116,6 +117,7 @@ export class ReaderConnection {
     try {
       if (this.#isClosed) throw gone(channel, opened.peer)
       this.#gatherer.startAt(channel, reply.position)
+      this.#links.set(channel, { connection: opened.connection, isPaused: false })
       return opened
     } catch (error) {
       opened.connection.destroy()
@@ -138,7 +140,6 @@ export class ReaderConnection {
       }
       this.#handlers.onProgress()
     }
-    this.#links[channel] = { connection, isPaused: false }
     this.#closed.push(
       new Promise((resolve) => {
         connection.handle({
