@@ -2,6 +2,7 @@
  * The manifest of a node that runs. It is replaced by one job of the pool after the other: each begins with what the one
  * before has left, so no change is lost to another one.
  */
+import { isDeepStrictEqual } from 'node:util'
 import type { ClusterConfig } from '../protocol/cluster-config.ts'
 import { fromWireError, type TravertineError } from '../protocol/errors.ts'
 import type { AdoptOptions, AdoptResult } from '../wal/adopt-history.ts'
@@ -31,7 +32,8 @@ export class ManifestKeeper {
   /** @throws DISK_FULL, DISK_FAILED */
   setConfig(config: ClusterConfig): Promise<void> {
     return this.#behind(async () => {
-      if (config.number === this.#current.config.number) return
+      // not by its number: a change of history may have given up another config of the same one
+      if (isDeepStrictEqual(config, this.#current.config)) return
       const manifest = { ...this.#current, config }
       await this.#options.pool.run('writeManifest', { directory: this.#options.directory, manifest })
       this.#current = manifest

@@ -96,7 +96,8 @@ export function wholeOfScans(manifest: Pick<Manifest, 'history'>, scans: readonl
 
 /**
  * The config that holds for a log: the newest CONFIG in a whole epoch, or the manifest's if that is newer. A master writes
- * its manifest only after the CONFIG is STORED, a replica hears of a config before its log has come so far (WAL-78).
+ * its manifest only after the CONFIG is STORED, a replica hears of a config before its log has come so far (WAL-78). Of two with
+ * one number the log's: the other one may have been given up by a change of history.
  */
 export function configOfScans(
   { config }: Pick<Manifest, 'config'>,
@@ -104,7 +105,7 @@ export function configOfScans(
   whole: bigint,
 ): ClusterConfig {
   const newest = scans[0]?.configs.findLast((found) => found.epoch <= whole)?.config
-  return newest !== undefined && newest.number > config.number ? newest : config
+  return newest !== undefined && newest.number >= config.number ? newest : config
 }
 
 /**
