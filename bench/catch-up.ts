@@ -114,6 +114,7 @@ async function measure(options: CommandOptions, place: string, replicaPlace: str
   say('writers alone')
   await sleep(settleMs(options)) // the disk has what the load has left it to do, and the code is compiled
   const before = await stretch(writer, options.seconds)
+  await untilProgress(master.child, ({ lagBytes = 0 }) => lagBytes >= gib * GIB) // the master counts once a second
   const { lagBytes = 0 } = await progressOf(master.child)
 
   say('the replica is back')
