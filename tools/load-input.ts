@@ -24,7 +24,9 @@ function openFile(file: string): LoadInput {
   const facts = attempt(file, () => statSync(file))
   refuseDirectory(file, facts)
   const bytes = facts.isFile() ? facts.size : undefined
-  return { chunks: createReadStream(file, { highWaterMark: CHUNK_BYTES }), name: file, bytes }
+  const chunks = createReadStream(file, { highWaterMark: CHUNK_BYTES })
+  chunks.on('error', () => undefined) // it may fail before anybody reads; whoever reads it hears of it then
+  return { chunks, name: file, bytes }
 }
 
 function openStdin(): LoadInput {

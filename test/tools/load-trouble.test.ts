@@ -1,8 +1,9 @@
 /** `travertine load` in trouble: input that cannot be read, a wish to stop, nodes that die; the account is always exact. */
-import { chmodSync, mkdirSync } from 'node:fs'
+import { chmodSync, mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { initNode } from '../../daemon/node.ts'
+import { openInput } from '../../tools/load-input.ts'
 import { type Teardown, temporaryDirectory } from '../temp-directory.ts'
 import { SEGMENT_BYTES } from './forged-log.ts'
 import { runHere } from './in-process.ts'
@@ -42,6 +43,14 @@ t.test(
     t.match(lastObject({ stdout }), { error: { code: 'INPUT_UNREADABLE', message: /EACCES/ } })
   },
 )
+
+t.test('a file that is gone before it is read, while the node is dialled', async (t) => {
+  const file = inputFile(t, '{}')
+  const { chunks } = openInput(file)
+  rmSync(file) // a stream opens its file in the next turn
+  await new Promise((resolve) => chunks.once('close', resolve)) // events.once would listen for errors, too
+  await t.rejects(chunks.iterator().next(), { code: 'ENOENT' }, 'told to whoever reads, and nobody else')
+})
 
 t.test('an empty input is loaded at once', async (t) => {
   const { words } = await master(t)
