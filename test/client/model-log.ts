@@ -2,7 +2,7 @@
  * A made-up log for readers: frames of several channels over several masterships, and beside it the plain list of what is in
  * it, epoch by epoch. Bytes come from the codecs, the list from the generator, so that neither is taken from the other.
  */
-import type { WireHistoryEntry } from '../../protocol/control-message.ts'
+import type { Message, WireHistoryEntry } from '../../protocol/control-message.ts'
 import { entryBytes } from '../../protocol/entry.ts'
 import { encodeEntry } from '../../protocol/entry-encoder.ts'
 import { encodeFrame, FrameKind, headerSeed } from '../../protocol/frame.ts'
@@ -96,4 +96,10 @@ export class ModelLog {
     const frame = encodeFrame({ ...header, ...producer }, body, headerSeed(CLUSTER, channelId(channel)))
     this.bytes[channel] = Buffer.concat([this.bytes[channel] ?? Buffer.alloc(0), frame])
   }
+}
+
+/** How a node that has this log and listens on these ports greets a reader. Nothing of it is committed yet. */
+export function helloOf({ channels, history }: ModelLog, logPorts: number[]): Message<'reader_hello_ok'> {
+  const fixed = { version: 1, clusterId: CLUSTER, nodeId: NODE, session: 1n, secret: Buffer.alloc(16), committed: 0n }
+  return { type: 'reader_hello_ok', ...fixed, channels, logPorts, history }
 }

@@ -5,7 +5,7 @@ import { subscribe } from '../../client/client.ts'
 import { encodeMessage, type Message, MessageReader } from '../../protocol/control-message.ts'
 import { TravertineError, toWireError } from '../../protocol/errors.ts'
 import { SeededRandom } from '../sim/seeded-random.ts'
-import { CLUSTER, ModelLog } from './model-log.ts'
+import { helloOf, ModelLog } from './model-log.ts'
 
 interface Teardown {
   teardown(handler: () => unknown): unknown
@@ -35,18 +35,7 @@ async function badNode(t: Teardown, options: BadNode): Promise<{ address: string
         heard.push(message.type)
         if (message.type === 'reader_hello') {
           const { port } = server.address() as AddressInfo // it listens on TCP
-          const normal: Message<'reader_hello_ok'> = {
-            type: 'reader_hello_ok',
-            version: 1,
-            clusterId: CLUSTER,
-            nodeId: '11111111-2222-4333-8444-555555555555',
-            session: 1n,
-            secret: Buffer.alloc(16),
-            channels: 1,
-            logPorts: [port],
-            committed: 0n,
-            history: log.history,
-          }
+          const normal = helloOf(log, [port])
           socket.write(encodeMessage(options.hello?.(normal, ++hellos) ?? normal))
           socket.write(encodeMessage({ type: 'group_commit', epoch: log.epochs.at(-1)?.epoch ?? 0n }))
         } else if (message.type === 'log_read') {

@@ -2,10 +2,10 @@
 import { type AddressInfo, createServer, type Socket } from 'node:net'
 import t from 'tap'
 import { subscribe } from '../../client/client.ts'
-import { encodeMessage, type Message, MessageReader } from '../../protocol/control-message.ts'
+import { encodeMessage, MessageReader } from '../../protocol/control-message.ts'
 import { TravertineError, toWireError } from '../../protocol/errors.ts'
 import { SeededRandom } from '../sim/seeded-random.ts'
-import { CLUSTER, ModelLog } from './model-log.ts'
+import { helloOf, ModelLog } from './model-log.ts'
 
 t.test('the connections of channels that were opened before are closed', async (t) => {
   const log = new ModelLog(2, new SeededRandom(3))
@@ -26,18 +26,7 @@ t.test('the connections of channels that were opened before are closed', async (
       for (const message of reader.push(chunk)) {
         if (message.type === 'reader_hello') {
           const { port } = server.address() as AddressInfo // it listens on TCP
-          const hello: Message<'reader_hello_ok'> = {
-            type: 'reader_hello_ok',
-            version: 1,
-            clusterId: CLUSTER,
-            nodeId: '11111111-2222-4333-8444-555555555555',
-            session: 1n,
-            secret: Buffer.alloc(16),
-            channels: 2,
-            logPorts: [port, port],
-            committed: 0n,
-            history: log.history,
-          }
+          const hello = helloOf(log, [port, port])
           socket.write(encodeMessage(hello))
         } else if (message.type === 'log_read' && message.channel === 0) {
           socket.once('end', () => first?.(true))
