@@ -61,16 +61,9 @@ export async function askNode(
 }
 
 async function statusOf(address: string, security: ClientSecurity, role: PeerRole): Promise<StatusFields> {
-  const parts = splitAddress(address)
-  if (parts === undefined) {
-    throw new TravertineError('CONFIG_INVALID', `Cannot use address "${address}": expected host:port`, {
-      hint: 'for example 127.0.0.1:7400',
-    })
-  }
-  const [host, port] = parts
   const checked = checkConnectOptions({ address, security }, nodeWorld, role)
-  const { world, credential } = checked
-  const asked = await shakeHands(world, { host, port }, { type: 'status' }, 'status_ok', checked, credential)
+  const { world, credential, addresses } = checked
+  const asked = await shakeHands(world, addresses[0]!, { type: 'status' }, 'status_ok', checked, credential)
   asked.connection.destroy()
   return asked.reply.status
 }

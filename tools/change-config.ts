@@ -7,7 +7,7 @@ import type { ClientSecurity } from '../client/client.ts'
 import { shakeHands } from '../client/handshake.ts'
 import { checkConnectOptions } from '../client/options.ts'
 import { HOST_DEFAULT, PORT_DEFAULT } from '../config/defaults.ts'
-import { joinAddress, splitAddress } from '../protocol/address.ts'
+import { splitAddress } from '../protocol/address.ts'
 import type { PeerRole } from '../protocol/authentication.ts'
 import { type Message, PROTOCOL_VERSION_MAX } from '../protocol/control-message.ts'
 import { type ErrorCode, TravertineError } from '../protocol/errors.ts'
@@ -97,17 +97,6 @@ export function printConfig(ruling: Ruling, json: boolean | undefined, changed?:
   const counted = members.filter(({ inSync }) => inSync).length
   if (counted === 0) printLine('no member counts: PROPAGATED is refused with NO_REPLICA_IN_SET')
   else if (counted < quorum) printLine(`PROPAGATED waits: found ${counted} in-sync members, expected ${quorum}`)
-}
-
-/** host:port; a name without a port has the default one. @throws CONFIG_INVALID */
-export function memberAddress(text: string): string {
-  const parts = splitAddress(text) ?? splitAddress(`${text}:${PORT_DEFAULT}`)
-  if (parts === undefined) {
-    throw new TravertineError('CONFIG_INVALID', `Cannot use address "${text}": expected host:port`, {
-      hint: 'for example 10.0.0.2:7400; the port may be left out where it is the default one',
-    })
-  }
-  return joinAddress(...parts)
 }
 
 async function send(

@@ -5,6 +5,8 @@
  * them. Refusals are thrown (commander's `CommanderError`), never printed here: travertine.ts prints all errors.
  */
 import { Command, InvalidArgumentError } from 'commander'
+import { PORT_DEFAULT } from '../config/defaults.ts'
+import { joinAddress, splitAddress } from '../protocol/address.ts'
 import { EXIT_CODE_MEANINGS, type ExitCode } from './exit-codes.ts'
 
 export interface CommandFacts {
@@ -62,7 +64,14 @@ export function path(text: string): string {
   throw new InvalidArgumentError('Expected a path, found an empty text.')
 }
 
-/** Parser of an option that may be given several times. */
-export function collect(text: string, before: readonly string[] = []): readonly string[] {
-  return [...before, text]
+/** Parser of the address of a node: host:port, or a host that listens on the default port. @returns host:port */
+export function nodeAddress(text: string): string {
+  const parts = splitAddress(text) ?? splitAddress(`${text}:${PORT_DEFAULT}`)
+  if (parts !== undefined) return joinAddress(...parts)
+  throw new InvalidArgumentError(`Expected host:port, or a host that listens on port ${PORT_DEFAULT}.`)
+}
+
+/** The same where several may be given. */
+export function nodeAddresses(text: string, before: readonly string[] = []): readonly string[] {
+  return [...before, nodeAddress(text)]
 }

@@ -16,7 +16,7 @@ import {
 } from '../protocol/limits.ts'
 import type { Manifest, Role } from '../wal/manifest.ts'
 import { askNode } from './ask-status.ts'
-import { collect, newCommand, path, wholeNumber } from './command-line.ts'
+import { newCommand, nodeAddress, nodeAddresses, path, wholeNumber } from './command-line.ts'
 import { ExitCode } from './exit-codes.ts'
 import { coloursOf, printJson, printLine } from './output.ts'
 import { addSecurityOptions, readSecurityOptions, type SecurityOptions } from './security-options.ts'
@@ -49,11 +49,9 @@ export function initCommand(): Command {
     .argument('<directory>', 'where to create it', path)
     .addOption(new Option('--role <role>', 'what the node starts as').choices(['master', 'replica']))
     .addOption(
-      new Option('--join <host:port>', 'be a replica of the cluster of this node, which runs').conflicts([
-        'clusterId',
-        'channels',
-        'replica',
-      ]),
+      new Option('--join <host:port>', 'be a replica of the cluster of this node, which runs')
+        .argParser(nodeAddress)
+        .conflicts(['clusterId', 'channels', 'replica']),
     )
     .option('--cluster-id <uuid>', 'cluster to belong to; a replica needs it')
     .option(
@@ -70,7 +68,7 @@ export function initCommand(): Command {
     .option(
       '--replica <host:port>',
       'a replica of this master, all of which count for PROPAGATED; may be repeated',
-      collect,
+      nodeAddresses,
       [],
     )
   return addSecurityOptions(command).action(init)

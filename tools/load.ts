@@ -10,7 +10,7 @@ import { type Client, ClientError, connect, type Level, type LostSessions } from
 import { HOST_DEFAULT, PORT_DEFAULT } from '../config/defaults.ts'
 import { TravertineError } from '../protocol/errors.ts'
 import { CHANNEL_COUNT_LIMIT, SESSION_ENTRIES_LIMIT } from '../protocol/limits.ts'
-import { newCommand, path, wholeNumber } from './command-line.ts'
+import { newCommand, nodeAddress, path, wholeNumber } from './command-line.ts'
 import { ExitCode, exitCodeOf, InterruptedError, type StopReason } from './exit-codes.ts'
 import { openInput } from './load-input.ts'
 import { LoadReport } from './load-report.ts'
@@ -57,7 +57,7 @@ export function loadCommand(): Command {
     ],
   })
     .argument('<file>', 'what to read; - is stdin', path)
-    .option('--address <host:port>', 'a node of the cluster', `${HOST_DEFAULT}:${PORT_DEFAULT}`)
+    .option('--address <host:port>', 'a node of the cluster', nodeAddress, `${HOST_DEFAULT}:${PORT_DEFAULT}`)
     .option(
       '--key <field>',
       'field whose value becomes the key: a text or a number. With lines: the number of the line',

@@ -3,15 +3,8 @@ import { Argument, type Command } from 'commander'
 import { TravertineError } from '../protocol/errors.ts'
 import type { WireMember } from '../protocol/message-field.ts'
 import { askNode } from './ask-status.ts'
-import {
-  type ChangeOptions,
-  changeConfig,
-  memberAddress,
-  printConfig,
-  type Ruling,
-  readConfig,
-} from './change-config.ts'
-import { collect, newCommand } from './command-line.ts'
+import { type ChangeOptions, changeConfig, printConfig, type Ruling, readConfig } from './change-config.ts'
+import { newCommand, nodeAddresses } from './command-line.ts'
 import { ExitCode } from './exit-codes.ts'
 import { addSecurityOptions, readSecurityOptions } from './security-options.ts'
 
@@ -30,8 +23,8 @@ export function memberCommand(): Command {
     description:
       'list shows the members and the policy. add makes replicas members: the master streams to them, and PROPAGATED waits ' +
       'for them at once, unless --not-in-sync is given; a member can be added again to change that. A new one is asked ' +
-      'first whether it is a replica of this cluster. remove lets members go; where they count, PROPAGATED promises less afterwards, and it takes --loosen. An ADDRESS is host:port, or a host ' +
-      'with the default port. A change is written into the log, and rules when the command is done. It needs the role admin.',
+      'first whether it is a replica of this cluster. remove lets members go; where they count, PROPAGATED promises less afterwards, and it takes --loosen. ' +
+      'A change is written into the log, and rules when the command is done. It needs the role admin.',
     examples: [
       'travertine member list',
       'travertine member add 10.0.0.3:7400 --node 10.0.0.1:7400',
@@ -41,7 +34,7 @@ export function memberCommand(): Command {
     exitCodes: [ExitCode.NETWORK],
   })
     .addArgument(new Argument('<action>', 'what to do').choices(ACTIONS))
-    .argument('[address...]', 'members to add or to remove')
+    .argument('[address...]', 'members to add or to remove', nodeAddresses)
     .option('--not-in-sync', 'add: PROPAGATED does not wait for it')
     .option('--no-check', 'add: do not ask it first; it is out of reach from here, or not there yet')
     .option('--loosen', 'PROPAGATED may promise less than before')
@@ -49,11 +42,10 @@ export function memberCommand(): Command {
 }
 
 export function addNodeOption(command: Command): Command {
-  return command.option('--node <host:port>', 'a node of the cluster; may be repeated', collect, [])
+  return command.option('--node <host:port>', 'a node of the cluster; may be repeated', nodeAddresses, [])
 }
 
-async function member(action: Action, addresses: readonly string[], options: MemberOptions): Promise<void> {
-  const names = addresses.map(memberAddress)
+async function member(action: Action, names: readonly string[], options: MemberOptions): Promise<void> {
   if ((action === 'list') !== (names.length === 0)) {
     const [found, expected] = names.length === 0 ? ['no address', 'some'] : [`${names.length} addresses`, 'none']
     throw new TravertineError('CONFIG_INVALID', `Cannot ${action} members: found ${found}, expected ${expected}`)

@@ -21,7 +21,7 @@ import {
   SEGMENTS_AHEAD_LIMIT,
 } from '../config/defaults.ts'
 import { startNode, type TravertineNode } from '../daemon/node.ts'
-import { collect, newCommand, path, wholeNumber } from './command-line.ts'
+import { newCommand, nodeAddresses, path, wholeNumber } from './command-line.ts'
 import { ExitCode } from './exit-codes.ts'
 import { ignoreBrokenPipe, printJson, printLine } from './output.ts'
 import { StopRequest } from './stop-request.ts'
@@ -96,7 +96,11 @@ export function runCommand(): Command {
       wholeNumber(0, 65_535),
     )
     .option('--no-admin', 'no admin HTTP server')
-    .option('--feed <host:port>', 'on a replica: another one that this one feeds; may be given several times', collect)
+    .option(
+      '--feed <host:port>',
+      'on a replica: another one that this one feeds; may be given several times',
+      nodeAddresses,
+    )
     .option(
       '--segments-ahead <number>',
       `files to keep prepared per channel (default: ${SEGMENTS_AHEAD_DEFAULT})`,

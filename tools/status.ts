@@ -5,7 +5,7 @@
 import type { Command } from 'commander'
 import { HOST_DEFAULT, PORT_DEFAULT } from '../config/defaults.ts'
 import { askCluster } from './ask-status.ts'
-import { newCommand } from './command-line.ts'
+import { newCommand, nodeAddresses } from './command-line.ts'
 import { ExitCode } from './exit-codes.ts'
 import { coloursOf, printJson, printLine } from './output.ts'
 import { addSecurityOptions, readSecurityOptions, type SecurityOptions } from './security-options.ts'
@@ -30,7 +30,11 @@ export function statusCommand(): Command {
       'travertine status 10.0.0.1:7400 --secret-file /etc/travertine/secret --ca /etc/travertine/ca.crt',
     ],
     exitCodes: [ExitCode.DEGRADED, ExitCode.NO_MASTER],
-  }).argument('[address...]', `nodes to begin with, host:port; without one ${HOST_DEFAULT}:${PORT_DEFAULT}`)
+  }).argument(
+    '[address...]',
+    `nodes to begin with, host:port; without one ${HOST_DEFAULT}:${PORT_DEFAULT}`,
+    nodeAddresses,
+  )
   return addSecurityOptions(command).action(status)
 }
 

@@ -9,7 +9,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander'
 import { type CommittedEntry, type CommittedEpoch, type SubscribeOptions, subscribe } from '../client/client.ts'
 import { HOST_DEFAULT, PORT_DEFAULT } from '../config/defaults.ts'
 import { TravertineError } from '../protocol/errors.ts'
-import { newCommand, wholeNumber } from './command-line.ts'
+import { newCommand, nodeAddress, wholeNumber } from './command-line.ts'
 import { ExitCode, InterruptedError } from './exit-codes.ts'
 import { entryFields } from './frame-text.ts'
 import { coloursOf, errorText, outputRoom, printJson, say } from './output.ts'
@@ -43,7 +43,12 @@ export function tailCommand(): Command {
     ],
     exitCodes: [ExitCode.LOG, ExitCode.DISK, ExitCode.NETWORK, ExitCode.INTERRUPTED, ExitCode.TERMINATED],
   })
-    .argument('[host:port]', 'control channel of a node, master or replica', `${HOST_DEFAULT}:${PORT_DEFAULT}`)
+    .argument(
+      '[host:port]',
+      'control channel of a node, master or replica',
+      nodeAddress,
+      `${HOST_DEFAULT}:${PORT_DEFAULT}`,
+    )
     .addOption(
       new Option('--from <epoch>', 'begin with the entries of this epoch').argParser(u64).default(0n, 'the oldest'),
     )

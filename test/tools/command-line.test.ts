@@ -1,10 +1,12 @@
 /** What holds for every sub-command: help with examples and exit codes, refusals, JSON, colours, and docs/CLI.md. */
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { ERROR_CODES, isErrorCode, TravertineError } from '../../protocol/errors.ts'
+import { nodeAddress } from '../../tools/command-line.ts'
 import { EXIT_CODE_MEANINGS, ExitCode, exitCodeOf, exitCodeOfSignal, InterruptedError } from '../../tools/exit-codes.ts'
+import { temporaryDirectory } from '../temp-directory.ts'
 import { runHere } from './in-process.ts'
 import { type Ended, errorCode, lastObject, run, start } from './travertine.ts'
 
@@ -23,6 +25,51 @@ async function readHelp(): Promise<ReadonlyMap<string, Ended>> {
 }
 
 const HELP = await readHelp()
+
+t.test('a node is named in one way everywhere: host:port, or a host that listens on the default port', async (t) => {
+  const directory = join(temporaryDirectory(t), 'node')
+  const made = await runHere([
+    'init',
+    directory,
+    '--role',
+    'master',
+    '--replica',
+    'db.example',
+    '--replica',
+    '[::1]',
+    '--json',
+  ])
+  t.same(lastObject(made)['replicas'], ['db.example:7400', '[::1]:7400'])
+  t.same(['db.example', '10.0.0.1:7401', '[fe80::1]', '[fe80::1]:1'].map(nodeAddress), [
+    'db.example:7400',
+    '10.0.0.1:7401',
+    '[fe80::1]:7400',
+    '[fe80::1]:1',
+  ])
+  const lines = [
+    ['tail'],
+    ['status'],
+    ['status', '127.0.0.1:7400'],
+    ['member', 'add'],
+    ['member', 'list', '--node'],
+    ['policy', '--node'],
+    ['load', directory, '--key', 'id', '--address'],
+    ['run', directory, '--feed'],
+    ['init', `${directory}-2`, '--join'],
+    ['init', `${directory}-2`, '--role', 'master', '--replica'],
+  ]
+  const wrong = ['127.0.0.1:0', '127.0.0.1:65536', ':7400', '::1', 'a b', '']
+  for (const [index, line] of lines.entries()) {
+    const text = wrong[index % wrong.length]!
+    const ended = await runHere([...line, text, '--json'])
+    t.equal(ended.code, 2, `${line.join(' ')} ${text}`)
+    t.equal(errorCode(lastObject(ended)), 'CONFIG_INVALID')
+    t.match(ended.stderr, `'${text}' is invalid`)
+    t.match(ended.stderr, 'Expected host:port')
+  }
+  for (const text of wrong) t.throws(() => nodeAddress(text), { code: 'commander.invalidArgument' }, text)
+  t.notOk(existsSync(`${directory}-2`), 'nothing was done')
+})
 
 t.test('the help of every command has examples that fit its options, and its exit codes', (t) => {
   t.same([...HELP.keys()].sort(), [

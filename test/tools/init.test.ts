@@ -156,7 +156,6 @@ t.test('settings that cannot be: exit code 2, and no directory', async (t) => {
     ['a number in words', ['--role', 'master', '--channels', 'two']],
     ['tiny segments', ['--role', 'master', '--segment-bytes', '1']],
     ['a replica of a replica', ['--role', 'replica', '--cluster-id', CLUSTER, '--replica', '127.0.0.1:7500']],
-    ['an address without port', ['--role', 'master', '--replica', '127.0.0.1']],
     ['an address with a blank', ['--role', 'master', '--replica', 'foo bar:1']],
     ['an address that is too long', ['--role', 'master', '--replica', `${'h'.repeat(300)}:1`]],
     ['a port that is none', ['--role', 'master', '--replica', '127.0.0.1:70000']],

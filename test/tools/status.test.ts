@@ -71,10 +71,6 @@ t.test('healthy, degraded, no master: told with the reason, and by the exit code
   t.match(none.stdout, /^no-master\n[\s\S]*WHY .*CONNECT_FAILED/)
 })
 
-t.test('a wrong address is a wrong command line', async (t) => {
-  t.equal((await runHere(['status', 'nowhere'])).code, 2)
-})
-
 const answer = (address: string, status: Readonly<Record<string, unknown>>) => ({ address, status })
 const streaming = { address: 'b:1', inSync: true, state: 'streaming', lagEpochs: 0 }
 const master = { role: 'master', term: 3, quorum: 1, replicas: [streaming] }
