@@ -74,7 +74,7 @@ t.test('refused before anything is read or sent', async (t) => {
     [[...words, '--key', 'id', '--batch', '0'], 2, 'CONFIG_INVALID'],
     [[...words, '--key', 'id', '--storage', '18446744073709551616'], 2, 'CONFIG_INVALID'],
     [[...words, '--key', 'id', '--level', 'perhaps'], 2, 'CONFIG_INVALID'],
-    [['--address', 'nowhere', '--key', 'id'], 2, 'VALUE_INVALID'],
+    [['--address', 'nowhere:', '--key', 'id'], 2, 'CONFIG_INVALID'],
     [['--address', '127.0.0.1:1', '--key', 'id'], 6, 'CONNECT_FAILED'],
   ]
   for (const [more, expected, wanted] of cases) {
