@@ -163,12 +163,14 @@ export class Simulation {
         for (const client of this.#clients) client.writeMore(LAST_SESSIONS)
         return
       case 'last words':
+        this.#bootAll()
         if (this.#clients.some(({ isDone }) => !isDone) || this.#pending > 0)
           return this.#mustNotLast(lasted, `last sessions: ${this.#pending} answers are missing`)
         if (this.#isLevel()) this.#enter('quiet')
         else this.#mustNotLast(lasted, 'the logs are not level')
         return
       case 'quiet':
+        this.#bootAll()
         // a MARK that an idle channel has written meanwhile may still be on its way
         if (!this.#isLevel()) return this.#mustNotLast(lasted, 'the logs are not level any more')
         if (this.#configuration.rot === undefined) return this.#enter('over')
@@ -238,8 +240,13 @@ export class Simulation {
     return this.#clients.reduce((sum, { pending }) => sum + pending, 0)
   }
 
-  #isHealthy(): boolean {
+  /** After the calm too: a flush of a name that failed before ends its node when that gets to the segment. */
+  #bootAll(): void {
     for (const node of this.#cluster.nodes) if (!node.isUp) node.boot()
+  }
+
+  #isHealthy(): boolean {
+    this.#bootAll()
     const status = this.#cluster.master.running?.status()
     const { leaves } = this.#cluster
     return (
