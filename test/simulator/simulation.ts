@@ -330,9 +330,14 @@ export class Simulation {
     }
   }
 
-  /** A node may stop because of its disk, never for what it found in files that nobody has damaged. */
+  /**
+   * A node may stop because of its disk, never for what it found in files that nobody has damaged. When all were up behind
+   * the last fault, only what one of them has remembered is left to stop it.
+   */
   #judgeDown(node: ClusterNode, error: Error): void {
-    if (error instanceof TravertineError && DISK_CODES.has(error.code)) return
+    const isSettled = this.#phase === 'last words' || this.#phase === 'quiet'
+    const isExcused = !isSettled || error.message.includes('its name could not be flushed')
+    if (error instanceof TravertineError && DISK_CODES.has(error.code) && isExcused) return
     this.#failure ??= new Violation('start', `${node.name} went down: ${error.stack ?? error.message}`)
   }
 
