@@ -10,7 +10,7 @@ import { reportStatus } from './status-report.ts'
  * The master of the cluster that the given nodes belong to, and its status.
  *
  * @param role which `security` has the secret for
- * @throws NOT_MASTER where the nodes know of none; what kept all of them from answering; CONFIG_INVALID for an address that is none
+ * @throws NOT_MASTER where the nodes know of none; what kept all of them from answering
  */
 export async function askMaster(
   addresses: readonly string[],

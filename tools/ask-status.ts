@@ -22,7 +22,6 @@ export interface AskedNode {
 /** A cluster has a master and 15 replicas; addresses may lead into another one. */
 const NODES_ASKED_MAX = 64
 
-/** @throws CONFIG_INVALID for an address that is none */
 export async function askCluster(addresses: readonly string[], security: ClientSecurity): Promise<AskedNode[]> {
   const asked = new Map<string, AskedNode>()
   for (let next = [...addresses]; next.length > 0 && asked.size < NODES_ASKED_MAX; ) {
@@ -46,7 +45,7 @@ export function listOf(value: unknown): readonly StatusFields[] {
   return value.filter((one): one is StatusFields => typeof one === 'object' && one !== null)
 }
 
-/** @param role which `security` has the secret for @throws CONFIG_INVALID for an address that is none */
+/** @param role which `security` has the secret for */
 export async function askNode(
   address: string,
   security: ClientSecurity,
@@ -55,8 +54,8 @@ export async function askNode(
   try {
     return { address, status: await statusOf(address, security, role) }
   } catch (thrown) {
-    if (thrown instanceof TravertineError && thrown.code !== 'CONFIG_INVALID') return { address, error: thrown }
-    throw thrown
+    if (!(thrown instanceof TravertineError)) throw thrown
+    return { address, error: thrown }
   }
 }
 
