@@ -1,6 +1,7 @@
 /**
  * The start of a mastership: the one way in which a log becomes writable (DESIGN 4b). Restart, promotion and switchover
- * alike; every one gets a new term.
+ * alike; every one gets a new term. A log that does not reach to where the newest mastership of its history began is
+ * refused before any of it (WAL-79).
  *
  *   1 persist the fence: the new term is promised before anything is measured
  *   2 make what was scanned durable: the page cache may show bytes that a failed fdatasync dropped, so what no seal
@@ -47,13 +48,14 @@ export interface StartResult {
 /** @throws LOG_INCOMPLETE, DISK_FULL, DISK_FAILED */
 export function startMastership(options: StartOptions): StartResult {
   const { disk, directory, scans } = options
+  const whole = wholeOfScans(options.manifest, scans) // 3, which needs no disk: what makes it durable changes no byte
+  const starts = scans.map((scan) => cutOf(scan, whole.lastWhole))
+  refuseBelowHistory(options.manifest.history.at(-1), starts, whole.lastWhole)
   const term = nextTerm(options)
   const fenced: Manifest = { ...options.manifest, fence: term }
   writeManifest(disk, directory, fenced) // 1
   for (const scan of scans) makeDurable(disk, directory, scan) // 2
-  const whole = wholeOfScans(options.manifest, scans) // 3
   refuseBelowStored(whole, scans) // 4
-  const starts = scans.map((scan) => cutOf(scan, whole.lastWhole))
   const divergentBytes = scans.map((scan, i) => {
     const start = starts[i]! // one per scan
     if (scan.end > start)
@@ -131,6 +133,35 @@ function nextTerm(options: StartOptions): Term {
 /** Position behind the last seal of an epoch up to `whole`; the floor of the scan if there is none. */
 export function cutOf(scan: ChannelScan, whole: bigint): number {
   return scan.seals.findLast((seal) => seal.epoch <= whole)?.end ?? scan.floor
+}
+
+/**
+ * Positions and epochs of a history never go back: every other node would refuse one that does, for ever (HISTORY_DIVERGED),
+ * and what this node lacks may have been PROPAGATED. It is a replica that has adopted a history and not received it yet, or
+ * has lost it since, with its power, and was made master. (Where the newest mastership is this node's own, bytes below its
+ * starts are proven: recovery has found LOG_DAMAGED.)
+ *
+ * Before the fence, so that a start that is refused promises nothing, however often it is tried: as a replica again the node
+ * would refuse a master whose term is below its fence, the very one that it has to catch up from.
+ */
+function refuseBelowHistory(newest: Mastership | undefined, starts: readonly number[], lastWhole: bigint): void {
+  if (newest === undefined) return
+  const { number } = newest.term
+  const hint =
+    'what was written before that term has not come here, or is gone; nothing was changed. Make a node master that holds it'
+  const channel = starts.findIndex((start, i) => start < newest.starts[i]!) // a start per channel
+  if (channel !== -1)
+    throw new TravertineError(
+      'LOG_INCOMPLETE',
+      `Cannot start as master: found the last whole epoch end at ${starts[channel]}, expected at least ${newest.starts[channel]}, where term ${number} began`,
+      { where: { epoch: lastWhole, channel, offset: starts[channel]! }, hint }, // found above
+    )
+  if (lastWhole < newest.baseEpoch)
+    throw new TravertineError(
+      'LOG_INCOMPLETE',
+      `Cannot start as master: found epoch ${lastWhole} as the last whole one, expected at least ${newest.baseEpoch}, the last one before term ${number}`,
+      { where: { epoch: lastWhole }, hint },
+    )
 }
 
 function refuseBelowStored(whole: WholeResult, scans: readonly ChannelScan[]): void {

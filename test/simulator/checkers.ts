@@ -161,18 +161,6 @@ export class Checkers {
     this.#fed.feederChanged()
   }
 
-  /**
-   * May an operator make it the master? Not one that lacks what was PROPAGATED; and not one whose log does not reach to
-   * where the last mastership that it knows has begun: the starts of a history ascend.
-   */
-  mayBecomeMaster(name: string): boolean {
-    const { view } = this.#state(name)
-    view.advance()
-    const starts = view.history.at(-1)?.starts ?? []
-    if (view.channels.some(({ end }, channel) => end < (starts[channel] ?? 0))) return false
-    return [...this.#history.sessions.values()].every(({ id, propagated }) => !propagated || view.sessions.has(id))
-  }
-
   #reread(name: string): NodeState {
     const state = this.#state(name)
     state.view.restart()

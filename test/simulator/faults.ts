@@ -19,7 +19,7 @@ export interface FaultsOptions {
   readonly onReplaced: (node: ClusterNode) => void
   /** The node has started as master in the place of another one. */
   readonly onChangedMaster: (node: ClusterNode) => void
-  /** Holds this replica whatever was PROPAGATED? Only then an operator may make it the master. */
+  /** Is this replica fit for it, by what its files hold (candidate.ts)? Only then an operator may make it the master. */
   readonly mayBecomeMaster: (node: ClusterNode) => boolean
 }
 

@@ -8,6 +8,7 @@
 
 import { asError, TravertineError } from '../../protocol/errors.ts'
 import type { World } from '../../protocol/world.ts'
+import { mayBecomeMaster } from './candidate.ts'
 import { Checkers } from './checkers.ts'
 import { Cluster, type ClusterNode } from './cluster.ts'
 import { type Configuration, type FaultKind, streamOf } from './configuration.ts'
@@ -92,7 +93,7 @@ export class Simulation {
       say: this.#say,
       onReplaced: (node) => this.#checkers.replaced(node.name, scheduler.now),
       onChangedMaster: () => this.#checkers.changedMaster(),
-      mayBecomeMaster: (node) => this.#checkers.mayBecomeMaster(node.name),
+      mayBecomeMaster: (node) => mayBecomeMaster(node.disk, this.#history.sessions.values()),
     })
     const [cluster, network, clients, faults] = [this.#cluster, this.#network, this.#clients, this.#faults]
     const world: SimWorld = {

@@ -3,7 +3,10 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { CommanderError } from 'commander'
 import t from 'tap'
+import { byteOffset, epoch, nodeId, termNumber } from '../../protocol/ids.ts'
 import { runCommand } from '../../tools/run.ts'
+import { readManifest, writeManifest } from '../../wal/manifest.ts'
+import { NodeDisk } from '../../wal/node-disk.ts'
 import { remountReadOnly, smallFileSystem, temporaryDirectory } from '../temp-directory.ts'
 import { runHere } from './in-process.ts'
 import { newMaster, openChannel, runNode } from './node-pair.ts'
@@ -154,4 +157,23 @@ t.test('a log that is damaged below what was flushed', async (t) => {
   t.match(ended.stderr, `offset ${at - 72 - 17}`)
   t.equal(refusal(ended), 'LOG_DAMAGED')
   t.same(readFileSync(file), bytes, 'nothing was changed')
+})
+
+t.test('a node that was made master and has not received what it knows of', async (t) => {
+  const directory = join(temporaryDirectory(t), 'master')
+  newMaster(directory)
+  const disk = new NodeDisk()
+  const manifest = readManifest(disk, directory)
+  const term = { number: termNumber(7n), nodeId: nodeId('0b9d1e2f-3a4b-4c5d-8e6f-000000000002'), tag: 77 }
+  const adopted = { term, firstEpoch: epoch(4n), baseEpoch: epoch(3n), starts: [byteOffset(826)] }
+  writeManifest(disk, directory, { ...manifest, history: [adopted], fence: term })
+  const before = readFileSync(join(directory, 'manifest'))
+  for (const attempt of [1, 2]) {
+    const ended = await runHere(['run', directory, '--json', '--port', '0'])
+    t.equal(ended.code, 4)
+    t.match(lastObject(ended), { ok: false, error: { code: 'LOG_INCOMPLETE', where: { channel: 0, offset: 0 } } })
+    t.match(ended.stderr, /expected at least 826, where term 7 began/)
+    t.equal(refusal(ended), 'LOG_INCOMPLETE')
+    t.same(readFileSync(join(directory, 'manifest')), before, `its fence has not moved, attempt ${attempt}`)
+  }
 })

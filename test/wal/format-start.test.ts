@@ -151,6 +151,85 @@ t.test('WAL-43 WAL-72: what was STORED and was given up by a later mastership is
   t.end()
 })
 
+t.test(
+  'WAL-79: a log that does not reach to where the newest mastership began is refused, and nothing is changed',
+  (t) => {
+    const old = mastership(4, [0, 0], 0n, OTHER)
+    const written = frames([session(1n), seal(1n), session(2n), seal(2n, both), mark(0)], old)
+    const other = frames([session(2n), seal(2n, both)], old, 1)
+    const starts = [written.ends[4]!, other.ends[1]!]
+    const next = mastership(5, starts, 2n, OTHER)
+    const adopted = manifestOf(2, [old, next])
+    const made = (zero: Buffer, one: Buffer, of = adopted): SimDisk => {
+      const disk = emptyLog(of)
+      overwrite(disk, 0, 0, zero)
+      overwrite(disk, 1, 0, one)
+      return disk
+    }
+    const epoch1 = written.ends[1]!
+    const bad: [string, SimDisk, { epoch: bigint; channel: number; offset: number }][] = [
+      ['it has received nothing', emptyLog(adopted), { epoch: 0n, channel: 0, offset: 0 }],
+      [
+        'an epoch is missing',
+        made(written.bytes.subarray(0, epoch1), other.bytes),
+        { epoch: 1n, channel: 0, offset: epoch1 },
+      ],
+      [
+        'a seal is missing on the other channel',
+        made(written.bytes, other.bytes.subarray(0, other.ends[0])),
+        { epoch: 1n, channel: 0, offset: epoch1 },
+      ],
+      [
+        'the MARK behind the last seal is missing',
+        made(written.bytes.subarray(0, written.ends[3]), other.bytes),
+        { epoch: 2n, channel: 0, offset: written.ends[3]! },
+      ],
+      [
+        'the other channel is missing',
+        made(written.bytes.subarray(0, epoch1), Buffer.alloc(0)),
+        { epoch: 1n, channel: 0, offset: epoch1 },
+      ],
+    ]
+    for (const [what, disk, where] of bad) {
+      const { changes } = disk
+      for (const attempt of [1, 2]) {
+        t.throws(() => start(disk, adopted), { code: 'LOG_INCOMPLETE', where, hint: /nothing was changed/ }, what)
+        t.equal(disk.changes, changes, `${what}: nothing was changed, the fence neither, at attempt ${attempt}`)
+      }
+    }
+    const alone = manifestOf(2, [old, mastership(5, [epoch1, other.ends[1]!], 1n, OTHER)])
+    t.throws(
+      () => start(made(written.bytes.subarray(0, epoch1), Buffer.alloc(0), alone), alone),
+      { code: 'LOG_INCOMPLETE', where: { epoch: 1n, channel: 1, offset: 0 } },
+      'a channel that lacks something is named, not the first one',
+    )
+    const above = manifestOf(2, [old, mastership(5, starts, 3n, OTHER)])
+    t.throws(
+      () => start(made(written.bytes, other.bytes, above), above),
+      { code: 'LOG_INCOMPLETE', where: { epoch: 2n } },
+      'positions alone are not enough',
+    )
+    const own = manifestOf(2, [old, mastership(5, starts, 2n)])
+    t.throws(
+      () => start(made(written.bytes.subarray(0, epoch1), other.bytes, own), own),
+      { code: 'LOG_DAMAGED', where: { channel: 0, offset: epoch1 } },
+      'where it was its own mastership, durable bytes are gone',
+    )
+    const good: [string, SimDisk, Manifest][] = [
+      ['it reaches exactly there', made(written.bytes, other.bytes), adopted],
+      ['a master again, right after its start', made(written.bytes, other.bytes, own), own],
+      [
+        'what has come beyond is no whole epoch',
+        made(Buffer.concat([written.bytes, frames([session(3n)], next, 0, starts[0]).bytes]), other.bytes),
+        adopted,
+      ],
+    ]
+    for (const [what, disk, of] of good)
+      t.match(start(disk, of).mastership, { term: { number: 6n }, baseEpoch: 2n, starts }, what)
+    t.end()
+  },
+)
+
 function adoptHistory(options: AdoptOptions): AdoptResult {
   const prepared = prepareAdoption(options)
   completeAdoption(options, prepared)

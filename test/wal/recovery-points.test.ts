@@ -23,7 +23,16 @@ const CHANNELS = 2
 const DEFAULT_LIMITS: ProducerLimits = { producers: 16_384, ranges: 32 }
 
 /** What was seen in all lives: a test that has seen none of it shows nothing. */
-const seen = { points: 0, pointsOfReplicas: 0, cuts: 0, cutsOfReplicas: 0, evictions: 0, ranges: 0, promotions: 0 }
+const seen = {
+  points: 0,
+  pointsOfReplicas: 0,
+  cuts: 0,
+  cutsOfReplicas: 0,
+  evictions: 0,
+  ranges: 0,
+  promotions: 0,
+  refusals: 0,
+}
 
 class World {
   readonly #random: SeededRandom
@@ -143,8 +152,18 @@ class World {
     const [disk, old] = [this.#crashed(this.#replicaDisk), this.#crashed(this.#masterDisk)]
     const manifest = readManifest(disk, DIRECTORY)
     const last = manifest.history.at(-1)
-    // one that has not come as far as its master's start would make a history whose starts descend
-    if (last === undefined || scanAll(disk, manifest).some((scan, c) => scan.end < last.starts[c]!)) return
+    if (last === undefined) return
+    // WAL-79: one that has not come as far as its master's start would make a history whose starts descend
+    if (scanAll(disk, manifest).some((scan, c) => scan.end < last.starts[c]!)) {
+      seen.refusals++
+      this.#expect(
+        'replica made master',
+        'refusal',
+        codeOf(() => new SimMaster(disk)),
+        'LOG_INCOMPLETE',
+      )
+      return
+    }
     seen.promotions++
     this.#replicaDisk = old
     this.#replica = new SimReplica(old, this.#limits)
