@@ -66,6 +66,39 @@ t.test('a failure is counted and shown', async (t) => {
   t.match(odd.lines.join('\n'), 'told')
 })
 
+t.test('small files of a folder share a process; each is judged as if it had its own', async (t) => {
+  const pidOf = (name: string): string =>
+    `${TAP_PASS}import { writeFileSync } from 'node:fs'\nwriteFileSync(new URL('./${name}.pid', import.meta.url), String(process.pid))\n`
+  const bodies = {
+    'a.test.js': pidOf('a'),
+    'b.test.js': `${TAP}t.test('adds', async (t) => t.equal(1, 2, 'one'))\n`,
+    'c.test.js': `throw new Error('is broken')\n`,
+    'd.test.js': `console.log('hello')\n`,
+    'e.test.js': pidOf('e'),
+  }
+  const root = t.testdir({ 'package.json': '{ "type": "module" }', wal: bodies })
+  const outcome = runIn(root)
+  const text = outcome.lines.join('\n')
+  t.equal(outcome.closing, '4 passed, 3 failed, 0 skipped', text)
+  t.equal(outcome.code, 1)
+  t.match(text, /not ok .*wal\/b.test.js > adds > one\n/)
+  t.match(text, /not ok .*wal\/c.test.js > .*is broken/)
+  t.match(text, /not ok .*wal\/d.test.js > .*found no test/)
+  const [a, e] = ['a', 'e'].map((name) => readFileSync(`${root}/wal/${name}.pid`, 'utf8'))
+  t.equal(a, e)
+})
+
+t.test('a failure is shown where the source has it', async (t) => {
+  const map = { version: 3, sources: ['source.ts'], names: [], mappings: ';AAoBA' } // line 2 is line 21 there
+  const root = t.testdir({
+    'package.json': '{ "type": "module" }',
+    'a.test.js': `${TAP}t.fail('here')\n`,
+    'a.test.js.map': JSON.stringify(map),
+  })
+  const { lines } = runIn(root)
+  t.match(lines.join('\n'), /source\.ts:21:/)
+})
+
 const FAILING: Readonly<Record<string, string>> = {
   'throws while loading': `throw new Error('x')\n`,
   'imports what is not there': `import './missing.js'\n`,

@@ -1,12 +1,13 @@
 /**
- * Runs the compiled tests, four files at a time, and judges them: what `npm test` does after the set-up.
+ * Runs the compiled tests, four processes at a time, and judges them: what `npm test` does after the set-up.
  *
  *   npm test                          everything but the slow files
  *   npm test -- wal/ board            only files whose path contains one of the words
  *   npm test -- --slow                the files named *.slow.test.ts too
  *
  * tap is the runner, used as a library: each file is a `t.spawn` of plain `node file.test.js`. tap's own command does
- * the same with a loader in each file; without it a file takes about half the time, and tap needs no build step.
+ * the same with a loader in each file; without it a file takes about half the time, and tap needs no build step. Small
+ * files of one folder share a process (together.mjs).
  *
  * Invariants:
  *   - The closing line `N passed, N failed, N skipped` counts assertions and comes from tap's totals. A file that
@@ -14,13 +15,15 @@
  *   - Ends with 0 only if something passed and nothing failed.
  *   - Never hangs: each file has a time limit, and whatever processes a file has started die with it.
  */
-import { createWriteStream, existsSync, mkdirSync, readdirSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { createWriteStream, existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs'
+import { SourceMap } from 'node:module'
+import { dirname, join, relative, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { inspect, parseArgs } from 'node:util'
 import t from 'tap'
 
 const PROJECT = join(dirname(fileURLToPath(import.meta.url)), '..', '..')
+const TOGETHER = join(PROJECT, 'tools', 'dev', 'together.mjs')
 /** Two more than the cores that CI has: many files mostly wait for processes that they have started. */
 const JOBS = 4
 /**
@@ -28,6 +31,15 @@ const JOBS = 4
  * more come next: at the end they would run alone.
  */
 const FIRST = ['checks/', 'torture/', 'board/', 'tools/run-end', 'tools/up', 'tools/member']
+/**
+ * Small files, which many share a process with others of their folder: they start no process, change nothing of their own
+ * one, and use of tap's own object no hook and no plan.
+ */
+const SMALL =
+  /^(client|config|core|metrics|protocol|sim|wal)\/|^bench\/(floor|meter|report)|^tools\/(command-line|compare|completion|config|demo-compare|inspect-report|loader|node-settings|operations|progress|read-log|record|session-order|verify-(log|rules))/
+/** Their processes have listeners of their own, or a hook for the whole file. */
+const ALONE = ['client/examples', 'client/lost-connection', 'client/outcomes']
+const TOGETHER_MAX = 8
 /** Several times what the longest needs on an idle machine. */
 const FILE_SECONDS_MAX = 300
 const SLOW_FILE_SECONDS_MAX = 1800
@@ -49,7 +61,7 @@ const { values: options, positionals: words } = parseArgs({
     seconds: { type: 'string' },
   },
 })
-/** Per file: tap's test object, and what the file has written to stderr. */
+/** Per process: tap's test object, and what the file has written to stderr. */
 const runs = new Map()
 /** Processes that run now; each leads a process group. */
 const pids = new Set()
@@ -61,7 +73,7 @@ async function main() {
   const files = selectFiles()
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, interrupted)
   prepareTap()
-  await Promise.all(files.map(runFile))
+  await Promise.all(inProcesses(files).map(runFiles))
   await new Promise((resolve) => {
     t.on('complete', resolve)
     t.end()
@@ -84,6 +96,25 @@ function selectFiles() {
 function hasSource(path) {
   const sources = join(options.root, '..', '..', 'test')
   return !existsSync(sources) || existsSync(join(sources, path.replace(/\.js$/, '.ts')))
+}
+
+/** @returns for each process the files that run in it */
+function inProcesses(paths) {
+  const processes = []
+  const open = new Map()
+  for (const path of paths) {
+    const isSmall =
+      SMALL.test(path) && !path.endsWith('.slow.test.js') && !ALONE.some((start) => path.startsWith(start))
+    const folder = isSmall ? dirname(path) : undefined
+    const together = folder === undefined ? undefined : open.get(folder)
+    if (together !== undefined && together.length < TOGETHER_MAX) together.push(path)
+    else {
+      const fresh = [path]
+      processes.push(fresh)
+      open.set(folder, fresh)
+    }
+  }
+  return processes
 }
 
 function prepareTap() {
@@ -114,7 +145,9 @@ function watch(run, child, msMax) {
   })
 }
 
-async function runFile(path) {
+async function runFiles(paths) {
+  const [path] = paths
+  const name = paths.length === 1 ? path : `${path} and ${paths.length - 1} more of ${dirname(path)}/`
   const slow = path.endsWith('.slow.test.js')
   if (slow && !options.slow) {
     t.pass(path, { skip: SLOW_REASON })
@@ -124,7 +157,7 @@ async function runFile(path) {
   const seconds = Number(options.seconds ?? (slow ? SLOW_FILE_SECONDS_MAX : FILE_SECONDS_MAX))
   const results = await t.spawn(
     process.execPath,
-    ['--enable-source-maps', join(options.root, path)],
+    paths.length === 1 ? [join(options.root, path)] : [TOGETHER, options.root, ...paths],
     {
       buffered: true,
       cwd: PROJECT,
@@ -132,9 +165,9 @@ async function runFile(path) {
       stdio: ['ignore', 'pipe', 'pipe'],
       timeout: seconds * 1000 + REPORT_MS,
     },
-    path,
+    name,
   )
-  report(path, results)
+  report(name, results)
 }
 
 /** A file without a test is a skip to tap, and a mistake to us: whatever it was to test is not tested. */
@@ -151,13 +184,16 @@ function report(path, results) {
   const figure = good ? `${counts.pass}` : counts.fail > 0 ? `${counts.fail} of ${counts.total}` : 'file'
   console.log(`${good ? 'ok  ' : 'FAIL'} ${figure.padStart(9)}  ${path}  ${(test.time / 1000).toFixed(1)} s`)
   if (good && results.plan.skipAll) skips.push(`${path}: ${results.plan.skipReason}`)
-  for (const skip of [...lists.skip, ...lists.todo]) skips.push(`${skip.fullname}: ${reasonOf(skip)}`)
+  for (const skip of [...lists.skip, ...lists.todo]) skips.push(`${nameOf(skip)}: ${reasonOf(skip)}`)
   if (good) return
   failedFiles.push(path)
   for (const failure of lists.fail) console.log(describe(failure))
   if (lists.fail.length === 0) console.log(`  ${reasonWithoutFailure(test)}`)
-  if (stderr) console.log(indent(`stderr:\n${stderr}`))
+  if (stderr) console.log(indent(`stderr:\n${inSources(stderr)}`))
 }
+
+/** A shared process is no part of a test's name: the file is. */
+const nameOf = ({ fullname }) => fullname.replace(/^.* more of \S+ > /, '')
 
 function reasonOf({ skip, todo }) {
   const reason = skip || todo
@@ -174,12 +210,24 @@ function describe({ fullname, diag }) {
   const { diff, output, stack, source, at, args, command, stdio, jobId, tapCaught, compare, ...rest } = diag ?? {}
   const place = stack?.trim() || (at?.fileName ? `${at.fileName}:${at.lineNumber}` : '')
   const others = Object.keys(rest).length > 0 ? inspect(rest, { depth: 6, breakLength: 110 }) : ''
-  const parts = [diff, output, others, place].filter(Boolean).map((part) => indent(textOf(part).trimEnd()))
-  return [`  not ok ${fullname}`, ...parts].join('\n')
+  const parts = [diff, output, others, place].filter(Boolean).map((part) => indent(inSources(textOf(part)).trimEnd()))
+  return [`  not ok ${nameOf({ fullname })}`, ...parts].join('\n')
 }
 
 /** What a failed test tells may be named as ours are, and be anything. */
 const textOf = (part) => (typeof part === 'string' ? part : inspect(part, { depth: 6, breakLength: 110 }))
+
+/** Places in compiled files become those in their sources: Node would read all maps for it in each process and thread. */
+function inSources(text) {
+  return text.replaceAll(/(?:file:\/\/)?([\w./@+-]+\.js):(\d+):(\d+)/g, (place, file, line, column) => {
+    const compiled = resolve(PROJECT, file)
+    if (!existsSync(`${compiled}.map`)) return place
+    const map = new SourceMap(JSON.parse(readFileSync(`${compiled}.map`, 'utf8')))
+    const { originalSource, originalLine, originalColumn } = map.findEntry(line - 1, column - 1)
+    if (originalSource === undefined) return place
+    return `${relative(PROJECT, resolve(dirname(compiled), originalSource))}:${originalLine + 1}:${originalColumn + 1}`
+  })
+}
 
 function indent(text) {
   return text.replace(/^/gm, '    ')

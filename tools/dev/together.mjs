@@ -1,0 +1,26 @@
+/**
+ * Runs several small test files in one process, one after the other: to start Node and to load tap takes longer than most
+ * of them. Started by test.mjs, with the paths of the files.
+ *
+ * Each file becomes a test with its path as name, and what the file gives to `t.test` a part of that one. So files here
+ * use of tap's own object nothing but `test`: a hook or a plan of one would be one of all others too.
+ */
+import { pathToFileURL } from 'node:url'
+import t from 'tap'
+
+const [root, ...paths] = process.argv.slice(2)
+const { test } = t
+
+for (const path of paths) {
+  await test(path, async (file) => {
+    const parts = []
+    t.test = (...words) => {
+      const part = file.test(...words)
+      parts.push(part)
+      return part
+    }
+    await import(pathToFileURL(`${root}/${path}`).href)
+    if (parts.length === 0) throw new Error(`Cannot test: found no test in ${path}`)
+    await Promise.all(parts)
+  })
+}
