@@ -14,9 +14,17 @@ export interface CatchUpFigures {
   /** Of the replica's place, before and after all else. */
   readonly disks: readonly DiskSpeed[]
   readonly caughtUp: CaughtUp
-  readonly before: WriterFigures
+  /** While no replica is there. */
+  readonly away: WriterFigures
   readonly during: WriterFigures
-  readonly after: WriterFigures
+  /** When it has caught up: each flush is streamed, too. */
+  readonly level: WriterFigures
+}
+
+/** Figures of the writers while the replica catches up, to those at another time. */
+export interface WriterRatio {
+  readonly p50: number
+  readonly commits: number
 }
 
 export interface CatchUpReport extends CatchUpFigures {
@@ -24,26 +32,28 @@ export interface CatchUpReport extends CatchUpFigures {
     /** Speed of the catch-up to that of the disk, for each time that it was measured. */
     readonly newFile: readonly number[]
     readonly writtenAgain: readonly number[]
-    /** While it catches up to the mean of before and after. */
-    readonly p50: number
-    readonly commits: number
+    readonly toLevel: WriterRatio
+    readonly toAway: WriterRatio
   }
 }
 
 export function summarise(figures: CatchUpFigures): CatchUpReport {
-  const { disks, caughtUp, before, during, after } = figures
+  const { disks, caughtUp, away, during, level } = figures
   const speed = caughtUp.bytes / caughtUp.seconds
-  const toAlone = (of: (figures: WriterFigures) => number): number => (2 * of(during)) / (of(before) + of(after))
+  const to = (other: WriterFigures): WriterRatio => ({
+    p50: during.p50Ms / other.p50Ms,
+    commits: rateOf(during) / rateOf(other),
+  })
   const ratio = {
     newFile: disks.map(({ newBytesPerSecond }) => speed / newBytesPerSecond),
     writtenAgain: disks.map(({ overBytesPerSecond }) => speed / overBytesPerSecond),
-    p50: toAlone(({ p50Ms }) => p50Ms),
-    commits: toAlone(rateOf),
+    toLevel: to(level),
+    toAway: to(away),
   }
   return { ...figures, ratio }
 }
 
-export function renderReport({ disks, caughtUp, before, during, after, ratio }: CatchUpReport): string {
+export function renderReport({ disks, caughtUp, away, during, level, ratio }: CatchUpReport): string {
   const shares = (of: readonly number[]): string => of.map((share) => share.toFixed(2)).join(' to ')
   const row = (name: string, { p50Ms, p99Ms, ...rest }: WriterFigures): string =>
     `writers ${name.padEnd(8)} ${rateOf(rest).toFixed(0).padStart(7)} commits/s   STORED p50 ${p50Ms.toFixed(3)} ms   p99 ${p99Ms.toFixed(3)} ms`
@@ -54,11 +64,16 @@ export function renderReport({ disks, caughtUp, before, during, after, ratio }: 
     ),
     `catch-up            ${megabytes(caughtUp.bytes / caughtUp.seconds)} (${(caughtUp.bytes / MIB).toFixed(0)} MiB in ${caughtUp.seconds.toFixed(1)} s): ${shares(ratio.newFile)} of a new file, ${shares(ratio.writtenAgain)} of one written again; wanted at least 0.5`,
     `CPU                 master ${perGib(caughtUp.cpuSeconds.master, caughtUp)}, replica ${perGib(caughtUp.cpuSeconds.replica, caughtUp)} per GiB, the commits of the writers included`,
-    row('before', before),
+    row('away', away),
     row('during', during),
-    row('after', after),
-    `during / alone      p50 ${ratio.p50.toFixed(2)}, commits/s ${ratio.commits.toFixed(2)}`,
+    row('level', level),
+    ratioLine('level', ratio.toLevel),
+    ratioLine('away', ratio.toAway),
   ].join('\n')
+}
+
+function ratioLine(name: string, { p50, commits }: WriterRatio): string {
+  return `during / ${name.padEnd(11)}p50 ${p50.toFixed(2)}, commits/s ${commits.toFixed(2)}`
 }
 
 function rateOf({ commits, seconds }: Pick<WriterFigures, 'commits' | 'seconds'>): number {

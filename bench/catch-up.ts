@@ -2,8 +2,8 @@
  * `npm run bench:catch-up`: how fast a replica that was away catches up while writes go on, held against the disk's own
  * speed in the same run, and what the writers notice.
  *
- * One run: the disk alone; a master loaded while its replica is stopped; writers alone; writers and the catch-up; writers
- * alone again, and the disk, since machines drift. All of it on one machine: the two nodes and the writers share its cores, and one
+ * One run: the disk alone; a master loaded while its replica is stopped; writers while it is away; writers and the catch-up;
+ * writers while it is level, which is what they are used to; and the disk again, since machines drift. All of it on one machine: the two nodes and the writers share its cores, and one
  * disk unless --replica-dir names another.
  */
 import type { ChildProcess } from 'node:child_process'
@@ -83,7 +83,7 @@ function buildCommand(): Command {
       count,
       1,
     )
-    .option('--seconds <s>', 'how long the writers are measured alone, before and after', positive, 5)
+    .option('--seconds <s>', 'how long the writers are measured before and after', positive, 5)
     .option('--dir <path>', 'where to write, on a real disk; default: the temporary directory of the system')
     .option('--replica-dir <path>', "the replica's place, if it is another one")
     .option('--profile <dir>', 'leave a CPU profile of each thread there')
@@ -111,9 +111,9 @@ async function measure(options: CommandOptions, place: string, replicaPlace: str
   const order: WriterOrder = { address: `127.0.0.1:${master.port}`, loadBytes: gib * GIB, writers }
   const writer = startChild(WRITER, [JSON.stringify(order)], undefined)
   await nextMessage(writer, 'the writer', PART_MS_MAX)
-  say('writers alone')
+  say('writers, the replica away')
   await sleep(settleMs(options)) // the disk has what the load has left it to do, and the code is compiled
-  const before = await stretch(writer, options.seconds)
+  const away = await stretch(writer, options.seconds)
   await untilProgress(master.child, ({ lagBytes = 0 }) => lagBytes >= gib * GIB) // the master counts once a second
   const { lagBytes = 0 } = await progressOf(master.child)
 
@@ -127,12 +127,12 @@ async function measure(options: CommandOptions, place: string, replicaPlace: str
   const seconds = (performance.now() - beginMs) / 1000
   const caughtUp = { bytes: lagBytes, seconds, cpuSeconds: { master: used.master(), replica: used.replica() } }
   const during = await figuresOf(writer)
-  say('writers alone again')
+  say('writers, the replica level')
   await sleep(settleMs(options))
-  const after = await stretch(writer, options.seconds)
+  const level = await stretch(writer, options.seconds)
   for (const child of [writer, master.child, replica.child]) await endChild(child)
   const disks = [diskBefore, measureDisk(replicaPlace, diskBytes(gib))]
-  return { disks, caughtUp, before, during, after }
+  return { disks, caughtUp, away, during, level }
 }
 
 async function startNode(

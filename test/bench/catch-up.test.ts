@@ -26,17 +26,17 @@ t.test('a short run', async (t) => {
   const runSeconds = (performance.now() - beginMs) / 1000
   t.equal(code, 0, 'it works', { stderr: run.stderr })
   t.equal(run.stdout.trimEnd().split('\n').length, 1, 'with --json the text is on stderr')
-  const { caughtUp, disks, before, during, after, ratio } = JSON.parse(run.stdout) as CatchUpReport // checked below
+  const { caughtUp, disks, away, during, level, ratio } = JSON.parse(run.stdout) as CatchUpReport // checked below
 
   const { bytes, seconds } = caughtUp
   // 32 sessions of 1,000 entries may begin before enough was sent; the writer goes on meanwhile
   const askedBytes = 0.01 * GIB
   t.ok(bytes >= askedBytes, `behind by what was asked for, and found ${bytes}`)
   t.ok(bytes < 2 * (askedBytes + 32 * 150_000), 'and by little more')
-  t.ok(seconds > 0 && before.seconds >= 0.4 && after.seconds >= 0.4)
-  t.ok(seconds + before.seconds + after.seconds < runSeconds, 'times within that of the run')
+  t.ok(seconds > 0 && away.seconds >= 0.4 && level.seconds >= 0.4)
+  t.ok(seconds + away.seconds + level.seconds < runSeconds, 'times within that of the run')
   t.ok(during.seconds >= seconds, 'the writers are watched all the while')
-  for (const { commits, p50Ms, p99Ms } of [before, after]) t.ok(commits > 0 && p50Ms > 0 && p99Ms >= p50Ms)
+  for (const { commits, p50Ms, p99Ms } of [away, level]) t.ok(commits > 0 && p50Ms > 0 && p99Ms >= p50Ms)
   t.ok(
     [caughtUp.cpuSeconds.master, caughtUp.cpuSeconds.replica].every((used) => used !== null && used >= 0),
     'CPU of both nodes',
@@ -53,19 +53,24 @@ t.test('a short run', async (t) => {
       speed / disks[1]!.overBytesPerSecond,
     ].map((share) => share.toFixed(6)),
   )
-  const aloneRate = (before.commits / before.seconds + after.commits / after.seconds) / 2
-  t.equal(ratio.commits.toFixed(6), (during.commits / during.seconds / aloneRate).toFixed(6))
-  t.equal(ratio.p50.toFixed(6), (during.p50Ms / ((before.p50Ms + after.p50Ms) / 2)).toFixed(6))
+  for (const [other, { commits, p50 }] of [
+    [away, ratio.toAway],
+    [level, ratio.toLevel],
+  ] as const) {
+    t.equal(commits.toFixed(6), ((during.commits / during.seconds) * (other.seconds / other.commits)).toFixed(6))
+    t.equal(p50.toFixed(6), (during.p50Ms / other.p50Ms).toFixed(6))
+  }
   const said = `catch-up +${(speed / 1e6).toFixed(0)} MB/s \\(${(bytes / MIB).toFixed(0)} MiB in ${seconds.toFixed(1)} s\\)`
   t.match(run.stderr, new RegExp(said), 'the text says the same')
-  t.match(run.stderr, `commits/s ${ratio.commits.toFixed(2)}`)
+  t.match(run.stderr, new RegExp(`during / level .*commits/s ${ratio.toLevel.commits.toFixed(2)}\n`))
+  t.match(run.stderr, new RegExp(`during / away .*commits/s ${ratio.toAway.commits.toFixed(2)}\n`))
   t.same([...readdirSync(directory), ...readdirSync(replicaDirectory)], [], 'the scratch directories are removed')
 })
 
 t.test('Ctrl-C while the writers are measured', async (t) => {
   const directory = temporaryDirectory(t)
   const run = start(t, [...SHORT, '--seconds', '100', '--dir', directory])
-  await untilSaid(run, 'writers alone')
+  await untilSaid(run, 'writers, the replica away')
   t.equal(processesIn(directory).length, 1, 'the master runs')
   run.child.kill('SIGINT')
   const [code] = await once(run.child, 'close')
