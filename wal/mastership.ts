@@ -1,15 +1,19 @@
 /**
  * The start of a mastership: the one way in which a log becomes writable (DESIGN 4b). Restart, promotion and switchover
- * alike; every one gets a new term. A log that does not reach to where the newest mastership of its history began is
- * refused before any of it (WAL-79).
+ * alike; every one gets a new term.
  *
- *   1 persist the fence: the new term is promised before anything is measured
- *   2 make what was scanned durable: the page cache may show bytes that a failed fdatasync dropped, so what no seal
+ *   1 compute the last whole epoch, and per channel where it ends
+ *   2 refuse if that is below where the newest mastership of the history began, or below a STORED that this node has sealed
+ *   3 persist the fence: the new term is promised
+ *   4 make what was scanned durable: the page cache may show bytes that a failed fdatasync dropped, so what no seal
  *     proves is written once more and flushed; and names that a killed process had not flushed
- *   3 compute the last whole epoch, and per channel where it ends
- *   4 refuse if that is below a STORED that this node has sealed
  *   5 copy what lies beyond to divergent/
  *   6 replace the manifest: new term, first epoch, start per channel. This alone is the cut, on all channels at once
+ *
+ * Steps 1 and 2 only look at the manifest and the scans, which stay true: nobody else writes to the directory, nothing is
+ * received meanwhile, and step 4 writes the bytes that stand there. So a start that is refused has changed nothing and
+ * promises no term, however often it is tried: as a replica the node would refuse a master whose term is below its fence,
+ * the very one that has taken over, or that it has to catch up from.
  *
  * Before step 6 every step can be repeated after a crash; after it older frames beyond the starts are invalid by term.
  * Nothing is appended before it.
@@ -45,17 +49,17 @@ export interface StartResult {
   readonly divergentBytes: readonly number[]
 }
 
-/** @throws LOG_INCOMPLETE, DISK_FULL, DISK_FAILED */
+/** @throws LOG_INCOMPLETE: nothing has changed; DISK_FULL, DISK_FAILED */
 export function startMastership(options: StartOptions): StartResult {
   const { disk, directory, scans } = options
-  const whole = wholeOfScans(options.manifest, scans) // 3, which needs no disk: what makes it durable changes no byte
+  const whole = wholeOfScans(options.manifest, scans) // 1
   const starts = scans.map((scan) => cutOf(scan, whole.lastWhole))
-  refuseBelowHistory(options.manifest.history.at(-1), starts, whole.lastWhole)
+  refuseBelowHistory(options.manifest.history.at(-1), starts, whole.lastWhole) // 2
+  refuseBelowStored(whole, scans)
   const term = nextTerm(options)
   const fenced: Manifest = { ...options.manifest, fence: term }
-  writeManifest(disk, directory, fenced) // 1
-  for (const scan of scans) makeDurable(disk, directory, scan) // 2
-  refuseBelowStored(whole, scans) // 4
+  writeManifest(disk, directory, fenced) // 3
+  for (const scan of scans) makeDurable(disk, directory, scan) // 4
   const divergentBytes = scans.map((scan, i) => {
     const start = starts[i]! // one per scan
     if (scan.end > start)
@@ -140,9 +144,6 @@ export function cutOf(scan: ChannelScan, whole: bigint): number {
  * and what this node lacks may have been PROPAGATED. It is a replica that has adopted a history and not received it yet, or
  * has lost it since, with its power, and was made master. (Where the newest mastership is this node's own, bytes below its
  * starts are proven: recovery has found LOG_DAMAGED.)
- *
- * Before the fence, so that a start that is refused promises nothing, however often it is tried: as a replica again the node
- * would refuse a master whose term is below its fence, the very one that it has to catch up from.
  */
 function refuseBelowHistory(newest: Mastership | undefined, starts: readonly number[], lastWhole: bigint): void {
   if (newest === undefined) return
@@ -188,7 +189,7 @@ function refuseBelowStored(whole: WholeResult, scans: readonly ChannelScan[]): v
  * And flushes the names. A process that was killed right after a rename (of a segment that it prepared) leaves a file that
  * everybody sees, and that a power loss takes away with all that was answered from it. Where the flush had failed, only
  * another change of the name makes the next one tell the truth. The manifest's name is changed by whoever starts: a
- * master writes it as step 1, a replica writes what it has read.
+ * master writes it as step 3, a replica writes what it has read.
  */
 export function makeDurable(disk: Disk, directory: string, scan: ChannelScan): void {
   const folder = channelDirectory(directory, scan.channel)

@@ -1,6 +1,8 @@
 /** The rule about rot is judged: a node that refuses as it must, and the ways of not doing so that it must reject. */
 import t, { type Test } from 'tap'
 import { TravertineError } from '../../protocol/errors.ts'
+import { termNumber } from '../../protocol/ids.ts'
+import { readManifest, writeManifest } from '../../wal/manifest.ts'
 import { Life, NO_HISTORY, parseActs, restartAndCheck } from '../sim/lives.ts'
 import { SeededRandom } from '../sim/seeded-random.ts'
 import { SimDisk } from '../sim/sim-disk.ts'
@@ -82,6 +84,11 @@ t.test('what must be rejected', (t) => {
   const [path] = disk.peekNames('/data/channels/00').filter((name) => name.endsWith('.wal'))
   disk.zeroSector(`/data/channels/00/${path}`, 0)
   rejects(t, 'it has changed its files', () => rot.judge(refusal))
+  const promising = rotten('flipped bit', 1)
+  const manifest = readManifest(promising.disk, '/data')
+  const fence = { ...manifest.history.at(-1)!.term, number: termNumber(99n) }
+  writeManifest(promising.disk, '/data', { ...manifest, fence })
+  rejects(t, 'it has promised a term', () => promising.rot.judge(promising.refusal))
   t.end()
 })
 

@@ -151,14 +151,9 @@ function bytesOf(file: Content | undefined): Buffer {
 
 const textOf = (file: Content): string => bytesOf(file).toString()
 
-/** The logs, and the history, which alone makes a cut. (The fence of a new term is written before anything is measured.) */
+/** The logs, and the manifest: a start that is refused promises no term. */
 function allBytes({ disk }: RottenNode): string {
-  const manifest: unknown = JSON.parse(
-    bytesOf(disk.peek(`${DIRECTORY}/manifest`))
-      .toString()
-      .split('\n')[1]!,
-  )
-  const parts = [JSON.stringify((manifest as { history: unknown }).history)] // WAL-63
+  const parts = [bytesOf(disk.peek(`${DIRECTORY}/manifest`)).toString('latin1')]
   for (const channel of disk.peekNames(`${DIRECTORY}/channels`)) {
     const folder = `${DIRECTORY}/channels/${channel}`
     for (const name of disk.peekNames(folder)) {

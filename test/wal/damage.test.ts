@@ -5,13 +5,18 @@
  */
 import t from 'tap'
 import { TravertineError } from '../../protocol/errors.ts'
+import { nodeId } from '../../protocol/ids.ts'
+import { readWholeFile } from '../../wal/disk.ts'
+import { readManifest, writeManifest } from '../../wal/manifest.ts'
 import { channelDirectory, segmentName } from '../../wal/segments.ts'
 import { Life, type LifeHistory, NO_HISTORY, parseActs, restartAndCheck } from '../sim/lives.ts'
 import { committedBodies, readNaively } from '../sim/naive-reader.ts'
 import { SimDisk } from '../sim/sim-disk.ts'
 import { DIRECTORY, initMaster, readSessionId, SimMaster } from '../sim/sim-master.ts'
+import { SimReplica } from '../sim/sim-replica.ts'
 
 const SECTOR_BYTES = 64
+const REPLICA = nodeId('0ccccccc-0000-4000-8000-000000000001')
 
 interface Lived {
   readonly disk: SimDisk
@@ -45,7 +50,7 @@ function outcome(lived: Lived, kind: Damage, channel: number, offset: number): '
   const disk = lived.disk.fork()
   const path = `${channelDirectory(DIRECTORY, channel)}/${segmentName(0)}`
   damage(disk, kind, path, offset)
-  const before = everything(disk)
+  const { changes } = disk
   try {
     new SimMaster(disk)
     return 'started'
@@ -57,15 +62,9 @@ function outcome(lived: Lived, kind: Damage, channel: number, offset: number): '
       throw new Error('an incomplete log names the epoch')
     if (thrown.code === 'LOG_DAMAGED' && (thrown.where.file !== path || thrown.where.offset === undefined))
       throw new Error('damage has a place')
-    if (everything(disk) !== before) throw new Error('a refusal changes nothing in the log')
+    if (disk.changes !== changes) throw new Error('a refusal changes nothing, the fence neither')
     return 'refused'
   }
-}
-
-/** All log bytes and the term history: what a refusal must leave alone (the fence in the manifest may have moved). */
-function everything(disk: SimDisk): string {
-  const log = readNaively(disk, DIRECTORY)
-  return JSON.stringify(log.frames.map((frames) => frames.map((f) => [f.position, f.body.toString('hex')])))
 }
 
 for (const kind of ['flipBit', 'zeroSector'] as const) {
@@ -124,11 +123,38 @@ t.test('a segment that is missing, or cut, in the middle is damage with its plac
   t.throws(() => new SimMaster(disk), { code: 'LOG_DAMAGED', where: { file: `${folder}/${segmentName(0)}` } })
 })
 
+/** The log of a master of two channels, and as it is when the second one has lost all that it had. */
+function liveAndLose(): { whole: SimDisk; lost: SimDisk } {
+  // channel 0 goes on alone after epochs with channel 1
+  const { disk: whole, ends } = live('w0 w1 f0 f1 w1 f1 w0 f0 w0 f0 m0', 2)
+  const lost = whole.fork()
+  for (let offset = 0; offset < ends[1]!; offset += SECTOR_BYTES)
+    lost.zeroSector(`${channelDirectory(DIRECTORY, 1)}/${segmentName(0)}`, offset)
+  return { whole, lost }
+}
+
 t.test('all seals of an epoch that was answered are gone from one channel: refused by the other one', async (t) => {
-  // channel 0 goes on alone after epochs with channel 1; channel 1 loses all it has
-  const lived = live('w0 w1 f0 f1 w1 f1 w0 f0 w0 f0 m0', 2)
-  const disk = lived.disk.fork()
-  for (let offset = 0; offset < lived.ends[1]!; offset += SECTOR_BYTES)
-    disk.zeroSector(`${channelDirectory(DIRECTORY, 1)}/${segmentName(0)}`, offset)
-  t.throws(() => new SimMaster(disk), { code: 'LOG_INCOMPLETE', where: { epoch: 2n } })
+  t.throws(() => new SimMaster(liveAndLose().lost), { code: 'LOG_INCOMPLETE', where: { epoch: 2n } })
 })
+
+for (const attempts of [0, 1, 3]) {
+  t.test(`refused as a master ${attempts} times, a node follows the replica that has taken over`, async (t) => {
+    const { whole, lost } = liveAndLose()
+    for (let i = 0; i < attempts; i++) t.throws(() => new SimMaster(lost), { code: 'LOG_INCOMPLETE' })
+
+    writeManifest(whole, DIRECTORY, { ...readManifest(whole, DIRECTORY), nodeId: REPLICA }) // it holds all that the master had
+    const master = new SimMaster(whole)
+    const { term } = master.start.mastership
+    t.match(term, { nodeId: REPLICA, number: readManifest(lost, DIRECTORY).history.at(-1)!.term.number + 1n })
+
+    writeManifest(lost, DIRECTORY, { ...readManifest(lost, DIRECTORY), role: 'replica' })
+    const returned = new SimReplica(lost)
+    returned.adopt(master.start.manifest.history)
+    for (const [channel, { durablePosition }] of master.writers.entries()) {
+      const log = readWholeFile(whole, `${channelDirectory(DIRECTORY, channel)}/${segmentName(0)}`)
+      returned.receive(channel, log.subarray(returned.resume[channel], durablePosition))
+      t.equal(returned.flush(channel), durablePosition, `channel ${channel} has all that the new master holds`)
+    }
+    t.same(readManifest(lost, DIRECTORY).fence, term)
+  })
+}
