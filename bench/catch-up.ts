@@ -4,7 +4,7 @@
  *
  * One run: the disk alone; a master loaded while its replica is stopped; writers while it is away; writers and the catch-up;
  * writers while it is level, which is what they are used to; and the disk again, since machines drift. All of it on one machine: the two nodes and the writers share its cores, and one
- * disk unless --replica-dir names another.
+ * disk unless --replica-dir names another. With --bare the same is asked of bare programs (catch-up-bare.ts).
  */
 import type { ChildProcess } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
@@ -13,17 +13,17 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Command, InvalidArgumentError } from 'commander'
 import { asError } from '../protocol/errors.ts'
 import { GIB, MIB, SEGMENT_BYTES_DEFAULT } from '../protocol/limits.ts'
+import { measureBare } from './catch-up-bare.ts'
 import { type CatchUpFigures, renderReport, summarise } from './catch-up-report.ts'
-import type { WriterFigures, WriterOrder } from './catch-up-writer.ts'
 import { endChild, killChildren, nextMessage, startChild } from './child-process.ts'
 import { measureDisk } from './disk-speed.ts'
-import { cpuSeconds } from './process-usage.ts'
+import { cpuMeter } from './process-usage.ts'
 import { makeScratch, type Scratch } from './scratch.ts'
 import { removeOnSignal } from './signals.ts'
 import type { NodeOrder, ReplicaProgress } from './travertine-node.ts'
+import { WriterWatch } from './writer-watch.ts'
 
 const NODE = new URL('./travertine-node.js', import.meta.url)
-const WRITER = new URL('./catch-up-writer.js', import.meta.url)
 /** The longest part is the load, on a disk that takes 20 MB/s. */
 const PART_MS_MAX = 300_000
 const POLL_MS = 20
@@ -33,10 +33,10 @@ const LEVEL_EPOCHS = 16
 const DISK_BYTES_MAX = GIB
 /** Prepared, and not filled. */
 const SEGMENTS = 4
-const SETTLE_MS_MAX = 2_000
 
 interface CommandOptions {
   readonly json: boolean
+  readonly bare: boolean
   readonly gib: number
   readonly writers: number
   readonly seconds: number
@@ -58,7 +58,7 @@ async function main(): Promise<void> {
     if (replicaDir !== undefined)
       scratches.push(makeScratch(replicaDir, bytes, { place: '--replica-dir', amount: '--gib' }))
     for (const warning of scratches.flatMap(({ warnings }) => warnings)) say(`warning: ${warning}`)
-    const report = summarise(await measure(options, scratches[0]!.path, scratches.at(-1)!.path)) // the first is made above
+    const report = summarise(await run(options, scratches[0]!.path, scratches.at(-1)!.path)) // the first is made above
     const text = `${renderReport(report)}\n`
     if (options.json) {
       process.stderr.write(text)
@@ -76,6 +76,11 @@ function buildCommand(): Command {
   return new Command('npm run bench:catch-up --')
     .description('measures how fast a replica that was stopped catches up while writes go on')
     .option('--json', 'end with one line of JSON on stdout; the text goes to stderr', false)
+    .option(
+      '--bare',
+      'two bare programs that copy a file instead of two nodes: what it costs on this machine at least',
+      false,
+    )
     .option('--gib <n>', 'GiB by which it is behind', positive, 5)
     .option(
       '--writers <n>',
@@ -89,8 +94,15 @@ function buildCommand(): Command {
     .option('--profile <dir>', 'leave a CPU profile of each thread there')
 }
 
+function run(options: CommandOptions, place: string, replicaPlace: string): Promise<CatchUpFigures> {
+  if (!options.bare) return measure(options, place, replicaPlace)
+  const { gib, writers, seconds } = options
+  const sizes = { bytes: Math.ceil(gib * GIB), diskBytes: diskBytes(gib) }
+  return measureBare({ place, replicaPlace, ...sizes, writers, seconds, msMax: PART_MS_MAX, say })
+}
+
 async function measure(options: CommandOptions, place: string, replicaPlace: string): Promise<CatchUpFigures> {
-  const { gib, writers, profile } = options
+  const { gib, writers, seconds, profile } = options
   const diskBefore = measureDisk(replicaPlace, diskBytes(gib))
   const shared = {
     clusterId: randomUUID(),
@@ -108,29 +120,31 @@ async function measure(options: CommandOptions, place: string, replicaPlace: str
   await endChild(first.child)
 
   say(`loading ${gib} GiB`)
-  const order: WriterOrder = { address: `127.0.0.1:${master.port}`, loadBytes: gib * GIB, writers }
-  const writer = startChild(WRITER, [JSON.stringify(order)], undefined)
-  await nextMessage(writer, 'the writer', PART_MS_MAX)
+  const order = { address: `127.0.0.1:${master.port}`, loadBytes: gib * GIB, writers }
+  const writer = await WriterWatch.start(order, PART_MS_MAX)
   say('writers, the replica away')
-  await sleep(settleMs(options)) // the disk has what the load has left it to do, and the code is compiled
-  const away = await stretch(writer, options.seconds)
+  const away = await writer.stretch(seconds)
   await untilProgress(master.child, ({ lagBytes = 0 }) => lagBytes >= gib * GIB) // the master counts once a second
   const { lagBytes = 0 } = await progressOf(master.child)
 
   say('the replica is back')
   const replica = await startNode('replica', { ...replicaOrder, port: first.port, isBack: true }, profile)
   await untilProgress(master.child, ({ isStreaming }) => isStreaming)
-  await figuresOf(writer)
+  await writer.figures()
   const used = { master: cpuMeter(master.child), replica: cpuMeter(replica.child) }
   const beginMs = performance.now()
   await untilProgress(master.child, ({ lagEpochs = Number.POSITIVE_INFINITY }) => lagEpochs < LEVEL_EPOCHS)
-  const seconds = (performance.now() - beginMs) / 1000
-  const caughtUp = { bytes: lagBytes, seconds, cpuSeconds: { master: used.master(), replica: used.replica() } }
-  const during = await figuresOf(writer)
+  const lagSeconds = (performance.now() - beginMs) / 1000
+  const caughtUp = {
+    bytes: lagBytes,
+    seconds: lagSeconds,
+    cpuSeconds: { master: used.master(), replica: used.replica() },
+  }
+  const during = await writer.figures()
   say('writers, the replica level')
-  await sleep(settleMs(options))
-  const level = await stretch(writer, options.seconds)
-  for (const child of [writer, master.child, replica.child]) await endChild(child)
+  const level = await writer.stretch(seconds)
+  await writer.end()
+  for (const child of [master.child, replica.child]) await endChild(child)
   const disks = [diskBefore, measureDisk(replicaPlace, diskBytes(gib))]
   return { disks, caughtUp, away, during, level }
 }
@@ -143,18 +157,6 @@ async function startNode(
   const child = startChild(NODE, [JSON.stringify(order)], profile)
   const { port } = await nextMessage(child, `the ${name}`, PART_MS_MAX)
   return { child, port: port as number } // as travertine-node.ts sends it
-}
-
-async function stretch(writer: ChildProcess, seconds: number): Promise<WriterFigures> {
-  await figuresOf(writer)
-  await sleep(seconds * 1000)
-  return figuresOf(writer)
-}
-
-/** Since they were asked for last. */
-async function figuresOf(writer: ChildProcess): Promise<WriterFigures> {
-  writer.send('figures')
-  return (await nextMessage(writer, 'the writer', PART_MS_MAX)) as unknown as WriterFigures // as catch-up-writer.ts sends them
 }
 
 async function progressOf(master: ChildProcess): Promise<ReplicaProgress> {
@@ -171,15 +173,6 @@ async function untilProgress(master: ChildProcess, reached: (progress: ReplicaPr
   }
 }
 
-/** @returns what tells the seconds of CPU since now */
-function cpuMeter({ pid = 0 }: ChildProcess): () => number | null {
-  const before = cpuSeconds([pid])
-  return () => {
-    const now = cpuSeconds([pid])
-    return now === null || before === null ? null : now - before
-  }
-}
-
 function say(text: string): void {
   process.stderr.write(`${text}\n`)
 }
@@ -191,10 +184,6 @@ function diskBytes(gib: number): number {
 /** A small run does not spend its time on preparing segments. */
 function segmentBytes(gib: number): number {
   return gib < 1 ? 8 * MIB : SEGMENT_BYTES_DEFAULT
-}
-
-function settleMs({ seconds }: CommandOptions): number {
-  return Math.min(SETTLE_MS_MAX, seconds * 1000)
 }
 
 function count(text: string): number {

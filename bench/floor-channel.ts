@@ -82,6 +82,7 @@ export class FloorChannel {
     this.#batches.push({ epoch: this.#epoch, end: this.#sent, answers })
     for (const replica of this.#replicas) replica.send(buffers)
     this.#file.append(buffers, bytes)
+    if (this.#replicas.length === 0) this.#onAck() // durable here is durable everywhere
   }
 
   /** Runs after the append that it may speak about: both are on this thread, and append blocks it. */

@@ -1,4 +1,5 @@
 /** What a process has used, from /proc. Null where there is no /proc (the figures are then left out of the report). */
+import type { ChildProcess } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { KIB } from '../protocol/limits.ts'
 
@@ -8,6 +9,15 @@ const TICKS_PER_SECOND = 100
 /** Seconds of CPU that all threads of `pids` together have used, in user and in system mode. */
 export function cpuSeconds(pids: readonly number[]): number | null {
   return combined(pids.map(cpuSecondsOf), (sum, seconds) => sum + seconds)
+}
+
+/** @returns what tells the seconds of CPU that a child has used since now */
+export function cpuMeter({ pid = 0 }: ChildProcess): () => number | null {
+  const before = cpuSeconds([pid])
+  return () => {
+    const now = cpuSeconds([pid])
+    return now === null || before === null ? null : now - before
+  }
 }
 
 /** The largest resident set that any of `pids` has ever had. */

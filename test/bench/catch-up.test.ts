@@ -67,6 +67,19 @@ t.test('a short run', async (t) => {
   t.same([...readdirSync(directory), ...readdirSync(replicaDirectory)], [], 'the scratch directories are removed')
 })
 
+t.test('a short run of bare programs', async (t) => {
+  const [directory, replicaDirectory] = [temporaryDirectory(t), temporaryDirectory(t)]
+  const run = start(t, [...SHORT, '--bare', '--json', '--dir', directory, '--replica-dir', replicaDirectory])
+  const [code] = await once(run.child, 'close')
+  t.equal(code, 0, 'it works', { stderr: run.stderr })
+  const { caughtUp, away, during, level, ratio } = JSON.parse(run.stdout) as CatchUpReport // checked below
+  t.equal(caughtUp.bytes, Math.ceil(0.01 * GIB), 'what was asked for')
+  t.ok(caughtUp.seconds > 0)
+  for (const { commits, p50Ms } of [away, during, level]) t.ok(commits > 0 && p50Ms > 0)
+  t.equal(ratio.toAway.p50.toFixed(6), (during.p50Ms / away.p50Ms).toFixed(6))
+  t.same([...readdirSync(directory), ...readdirSync(replicaDirectory)], [], 'the scratch directories are removed')
+})
+
 t.test('Ctrl-C while the writers are measured', async (t) => {
   const directory = temporaryDirectory(t)
   const run = start(t, [...SHORT, '--seconds', '100', '--dir', directory])
