@@ -29,5 +29,17 @@ t.test('it runs full, as often as it is told, and has room again when all of the
   t.equal(disk.fills, 3)
   await disk.empty()
   mkdirSync(join(disk.directory, 'folder'))
+  await disk.fill(0)
+  const emptied = disk.empty()
+  await new Promise((resolve) => setImmediate(resolve)) // it has been asked for room, and does not have it yet
+  await Promise.all([emptied, disk.fill(0)])
+  t.ok(disk.isFull, 'it runs full while it gets room')
+  let hasRoom = false
+  const later = disk.untilRoom().then(() => (hasRoom = true))
+  t.throws(() => write('fifth', 4 * KIB), { code: 'ENOSPC' })
+  t.notOk(hasRoom)
+  await disk.empty()
+  await later
+  t.notOk(disk.isFull)
   return undefined
 })

@@ -94,12 +94,9 @@ export class SmallDisk {
 
   empty(): Promise<void> {
     return this.#inTurn(async () => {
-      if (this.#depth > 1) {
-        this.#depth -= 1
-        return
-      }
-      await this.#resize(ROOMY_BYTES)
-      this.#depth = 0
+      if (this.#depth === 1) await this.#resize(ROOMY_BYTES)
+      this.#depth -= 1
+      if (this.#depth > 0) return // also where it was to run full again meanwhile
       for (const wake of this.#waiting.splice(0)) wake()
     })
   }
