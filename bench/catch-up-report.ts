@@ -63,7 +63,7 @@ export function renderReport({ disks, caughtUp, away, during, level, ratio }: Ca
         `disk ${index === 0 ? 'before  ' : 'after   '} new file ${megabytes(newBytesPerSecond)}, written again ${megabytes(overBytesPerSecond)}`,
     ),
     `catch-up            ${megabytes(caughtUp.bytes / caughtUp.seconds)} (${(caughtUp.bytes / MIB).toFixed(0)} MiB in ${caughtUp.seconds.toFixed(1)} s): ${shares(ratio.newFile)} of a new file, ${shares(ratio.writtenAgain)} of one written again; wanted at least 0.5`,
-    `CPU                 master ${perGib(caughtUp.cpuSeconds.master, caughtUp)}, replica ${perGib(caughtUp.cpuSeconds.replica, caughtUp)} per GiB, the commits of the writers included`,
+    `CPU                 master ${perGib(caughtUp.cpuSeconds.master, caughtUp)}, replica ${perGib(caughtUp.cpuSeconds.replica, caughtUp)} per GiB, all that they do meanwhile included`,
     row('away', away),
     row('during', during),
     row('level', level),

@@ -75,15 +75,18 @@ t.test('small files of a folder share a process; each is judged as if it had its
     'c.test.js': `throw new Error('is broken')\n`,
     'd.test.js': `console.log('hello')\n`,
     'e.test.js': pidOf('e'),
+    'f.test.js': `${TAP_PASS}process.exitCode = 3\n`,
+    'g.test.js': `${TAP_PASS}process.exitCode = undefined\n`,
   }
   const root = t.testdir({ 'package.json': '{ "type": "module" }', wal: bodies })
   const outcome = runIn(root)
   const text = outcome.lines.join('\n')
-  t.equal(outcome.closing, '4 passed, 3 failed, 0 skipped', text)
+  t.equal(outcome.closing, '8 passed, 4 failed, 0 skipped', text)
   t.equal(outcome.code, 1)
   t.match(text, /not ok .*wal\/b.test.js > adds > one\n/)
   t.match(text, /not ok .*wal\/c.test.js > .*is broken/)
   t.match(text, /not ok .*wal\/d.test.js > .*found no test/)
+  t.match(text, /not ok .*wal\/f.test.js > .*exit code 3/)
   const [a, e] = ['a', 'e'].map((name) => readFileSync(`${root}/wal/${name}.pid`, 'utf8'))
   t.equal(a, e)
 })

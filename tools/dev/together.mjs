@@ -22,5 +22,8 @@ for (const path of paths) {
     await import(pathToFileURL(`${root}/${path}`).href)
     if (parts.length === 0) throw new Error(`Cannot test: found no test in ${path}`)
     await Promise.all(parts)
+    const { exitCode } = process
+    process.exitCode = undefined // the next file may set it, and must not wipe it out
+    if (exitCode) throw new Error(`Cannot pass ${path}: it has set exit code ${exitCode}`)
   })
 }
