@@ -14,6 +14,7 @@ import { nodeWorld } from '../world/node-world.ts'
 import type { AdminServer } from './io/admin-server.ts'
 import { ChannelThreads } from './io/channel-threads.ts'
 import { JobPool } from './io/job-pool.ts'
+import { probePorts } from './io/port-probe.ts'
 import {
   type AdminAddress,
   checkCascade,
@@ -75,6 +76,7 @@ export async function startNode(config: NodeConfig): Promise<TravertineNode> {
     const admin = await parts.startAdmin(full.admin, security)
     const manifest = readManifest(new NodeDisk(), full.directory)
     const { world } = security
+    await probePorts(world.network, full.host, full.port, 1 + channels)
     const log = await openLog(pool, world, { directory: full.directory, manifest, progress: probe.recovery.memory })
     const node = new RunningNode({
       config: { ...full, onLog },

@@ -1,5 +1,5 @@
 /** A node from outside: ports that are taken, shutdown, a disk without room, a channel that cannot go on. */
-import { renameSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
+import { readFileSync, renameSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
@@ -11,7 +11,7 @@ import { smallFileSystem, temporaryDirectory } from '../temp-directory.ts'
 import { Cluster, readKeys } from './cluster.ts'
 import { HELLO, put, RawClient, RawConnection, until } from './raw-client.ts'
 
-t.test('a port that is taken: the refusal names it, and the directory is free again', async (t) => {
+t.test('a port that is taken: the refusal names it, no term is begun, and the directory is free again', async (t) => {
   const directory = join(temporaryDirectory(t), 'm')
   initNode({ directory, role: 'master', channels: 2, segmentBytes: SEGMENT_BYTES_MIN })
   const squatter = createServer()
@@ -22,9 +22,11 @@ t.test('a port that is taken: the refusal names it, and the directory is free ag
     })
   })
   t.teardown(() => squatter.close())
+  const manifest = readFileSync(join(directory, 'manifest'))
   // The control port itself, and the port of log channel 1 (control port + 2).
   for (const port of [taken, taken - 2]) {
     await t.rejects(startNode({ directory, port }), { code: 'PORT_IN_USE', where: { peer: `127.0.0.1:${taken}` } })
+    t.ok(readFileSync(join(directory, 'manifest')).equals(manifest), 'the manifest is as it was')
   }
   const node = await startNode({ directory, port: 0 })
   await node.close()
