@@ -54,7 +54,7 @@ export function startMastership(options: StartOptions): StartResult {
   const { disk, directory, scans } = options
   const whole = wholeOfScans(options.manifest, scans) // 1
   const starts = scans.map((scan) => cutOf(scan, whole.lastWhole))
-  refuseBelowHistory(options.manifest.history.at(-1), starts, whole.lastWhole) // 2
+  refuseBelowHistory(options.manifest.history.at(-1), scans, starts, whole) // 2
   refuseBelowStored(whole, scans)
   const term = nextTerm(options)
   const fenced: Manifest = { ...options.manifest, fence: term }
@@ -145,12 +145,19 @@ export function cutOf(scan: ChannelScan, whole: bigint): number {
  * has lost it since, with its power, and was made master. (Where the newest mastership is this node's own, bytes below its
  * starts are proven: recovery has found LOG_DAMAGED.)
  */
-function refuseBelowHistory(newest: Mastership | undefined, starts: readonly number[], lastWhole: bigint): void {
+function refuseBelowHistory(
+  newest: Mastership | undefined,
+  scans: readonly ChannelScan[],
+  starts: readonly number[],
+  { lastWhole }: WholeResult,
+): void {
   if (newest === undefined) return
   const { number } = newest.term
   const hint =
     'what was written before that term has not come here, or is gone; nothing was changed. Make a node master that holds it'
-  const channel = starts.findIndex((start, i) => start < newest.starts[i]!) // a start per channel
+  // where an epoch is not whole all channels are cut before it: the one that lacks bytes is to be named
+  const lacks = scans.findIndex(({ end }, i) => end < newest.starts[i]!) // a start per channel
+  const channel = lacks !== -1 ? lacks : starts.findIndex((start, i) => start < newest.starts[i]!)
   if (channel !== -1)
     throw new TravertineError(
       'LOG_INCOMPLETE',

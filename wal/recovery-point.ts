@@ -12,7 +12,7 @@ import { readConfig } from './manifest.ts'
 import { type ProducerTableState, readTableState } from './producer-table.ts'
 import { RecordFields } from './record-fields.ts'
 import { decodeSmallRecord, encodeSmallRecord, type SmallRecordKind } from './small-record.ts'
-import { type TermHistory, termMayStandAt, wholeThrough } from './term-history.ts'
+import { isForgotten, type TermHistory, termMayStandAt, wholeThrough } from './term-history.ts'
 
 export const RECOVERY_POINT_NAME = 'recovery.point'
 const RECOVERY_POINT_VERSION = 1
@@ -52,7 +52,8 @@ export function writeRecoveryPoint(disk: Disk, channelDirectory: string, point: 
 
 /**
  * The recovery point of a channel, or undefined if there is none that fits `history`. Where a later mastership has given up
- * epochs that were whole when it was written, its `stored` is what that one began with.
+ * epochs that were whole when it was written, its `stored` is what that one began with. Where that may have been forgotten, it
+ * is the point's own epoch, whose seal still stands.
  */
 export function readRecoveryPoint(
   disk: Disk,
@@ -71,7 +72,8 @@ export function readRecoveryPoint(
   }
   if (point.channel !== channel) return undefined
   if (!termMayStandAt(history, { ...point, position: point.sealPosition })) return undefined
-  return { ...point, stored: wholeThrough(history, point.term, point.stored) }
+  const known = isForgotten(history, point.term) ? point.epoch : point.stored
+  return { ...point, stored: wholeThrough(history, point.term, known) }
 }
 
 /**

@@ -4,6 +4,8 @@ import { type AdoptOptions, type AdoptResult, completeAdoption, prepareAdoption 
 import { readWholeFile } from '../../wal/disk.ts'
 import { type Manifest, readManifest } from '../../wal/manifest.ts'
 import { startMastership } from '../../wal/mastership.ts'
+import { writeRecoveryPoint } from '../../wal/recovery-point.ts'
+import { channelDirectory } from '../../wal/segments.ts'
 import { codeOf } from '../protocol/damage.ts'
 import type { SimDisk } from '../sim/sim-disk.ts'
 import type { StepKind } from '../sim/sim-handle.ts'
@@ -145,6 +147,33 @@ t.test('WAL-72: an epoch that was STORED and is not whole is refused, and nothin
   t.end()
 })
 
+t.test('WAL-48 WAL-66: a point of a forgotten term does not count epochs that a forgotten mastership gave up', (t) => {
+  const old = mastership(1, [0])
+  const before = frames([session(1n), seal(1n)], old) // epoch 2 was whole elsewhere, says the point, and is gone
+  const end = before.ends[1]!
+  const next = mastership(2, [end], 1n, OTHER)
+  const behind = frames([session(3n), seal(3n, { prev: 1n })], next, 0, end)
+  const own = mastership(3, [behind.ends[1]!], 3n)
+  for (const history of [[old, next, own], [next, own], [own]]) {
+    const known = manifestOf(1, history)
+    const disk = emptyLog(known)
+    overwrite(disk, 0, 0, Buffer.concat([before.bytes, behind.bytes]))
+    writeRecoveryPoint(disk, channelDirectory(DIRECTORY, 0), {
+      channel: 0,
+      position: end,
+      epoch: 1n,
+      stored: 2n,
+      term: old.term.number,
+      termTag: old.term.tag,
+      sealPosition: before.ends[0]!,
+      producers: { evictedEpoch: '0', producers: [] },
+    })
+    t.equal(recover(disk, known).from, end, 'the point is used')
+    t.match(start(disk, known).mastership, { baseEpoch: 3n, starts: own.starts }, `${history.length} in the history`)
+  }
+  t.end()
+})
+
 t.test('WAL-43 WAL-72: what was STORED and was given up by a later mastership is missed no more', (t) => {
   const { bytes, ends } = frames([session(1n), seal(1n), mark(0, 2n)], first) // epoch 2 was on channel 1 alone
   const other = { ...mastership(5, [ends[2]!, 0], 1n, OTHER), firstEpoch: 3n as typeof first.firstEpoch } // branded by the compiler only
@@ -181,7 +210,7 @@ t.test(
       [
         'a seal is missing on the other channel',
         made(written.bytes, other.bytes.subarray(0, other.ends[0])),
-        { epoch: 1n, channel: 0, offset: epoch1 },
+        { epoch: 1n, channel: 1, offset: 0 },
       ],
       [
         'the MARK behind the last seal is missing',
