@@ -91,6 +91,20 @@ t.test('small files of a folder share a process; each is judged as if it had its
   t.equal(a, e)
 })
 
+t.test('what did not run, since a file before it has ended their process, is named', (t) => {
+  const bodies = {
+    'a.test.js': TAP_PASS,
+    'b.test.js': 'process.exit(0)\n',
+    'c.test.js': TAP_PASS,
+    'd.test.js': TAP_PASS,
+  }
+  const root = t.testdir({ 'package.json': '{ "type": "module" }', wal: bodies })
+  const { code, lines } = runIn(root)
+  t.equal(code, 1)
+  t.match(lines.join('\n'), 'not run: wal/c.test.js, wal/d.test.js\n')
+  t.end()
+})
+
 t.test('a failure is shown where the source has it', async (t) => {
   const map = { version: 3, sources: ['source.ts'], names: [], mappings: ';AAoBA' } // line 2 is line 21 there
   const root = t.testdir({

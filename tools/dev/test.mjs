@@ -32,8 +32,8 @@ const JOBS = 4
  */
 const FIRST = ['checks/', 'torture/', 'board/', 'tools/run-end', 'tools/up', 'tools/member']
 /**
- * Small files, which many share a process with others of their folder: they start no process, change nothing of their own
- * one, and use of tap's own object no hook and no plan.
+ * Small files, which share a process with others of their folder: they start few processes or none, leave their own one as
+ * they have found it, and use of tap's own object no hook and no plan.
  */
 const SMALL =
   /^(client|config|core|metrics|protocol|sim|wal)\/|^bench\/(floor|meter|report)|^tools\/(command-line|compare|completion|config|demo-compare|inspect-report|loader|node-settings|operations|progress|read-log|record|session-order|verify-(log|rules))/

@@ -10,9 +10,14 @@ import t from 'tap'
 
 const [root, ...paths] = process.argv.slice(2)
 const { test } = t
+const waiting = new Set(paths)
+process.on('exit', () => {
+  if (waiting.size > 0) console.error(`not run: ${[...waiting].join(', ')}`) // a file before them has ended the process
+})
 
 for (const path of paths) {
   await test(path, async (file) => {
+    waiting.delete(path)
     const parts = []
     t.test = (...words) => {
       const part = file.test(...words)
