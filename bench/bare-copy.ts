@@ -1,9 +1,10 @@
 /**
  * The least that a catch-up can cost, for `npm run bench:catch-up -- --bare`: one process reads a file and sends it, another one
  * writes it down and flushes it, in pieces and flushes as large as those of a master and its replica. Nothing is parsed,
- * checked or acknowledged, and neither has anything else to do: of a master the channel's thread sends.
+ * checked or acknowledged, and neither process does anything else, where a master sends from the thread that writers wait for.
  *
- * Started by catch-up-bare.ts with a CopyOrder as argument. The sender tells when its file is there, and sends when it is told a port.
+ * Started by catch-up-bare.ts with a CopyOrder as argument. The sender tells when its file is there, sends when it is told a port,
+ * and tells when all has left it.
  */
 import { once } from 'node:events'
 import { closeSync, fdatasyncSync, fsyncSync, openSync, readSync, writeSync } from 'node:fs'
@@ -45,7 +46,7 @@ async function send(file: number, port: number): Promise<void> {
     at += got
     if (!socket.write(buffer.subarray(0, got), () => free.push(buffer))) await once(socket, 'drain')
   }
-  socket.end()
+  socket.end(() => tellParent({ isSent: true }))
   closeSync(file)
 }
 

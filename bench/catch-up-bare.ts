@@ -53,7 +53,8 @@ export async function measureBare(order: BareOrder): Promise<CatchUpFigures> {
   const used = { master: cpuMeter(sender), replica: cpuMeter(receiver) }
   const beginMs = performance.now()
   sender.send(listening)
-  await nextMessage(receiver, 'the receiver', msMax)
+  // both, since a sender that fails says so by its end
+  await Promise.all([nextMessage(receiver, 'the receiver', msMax), nextMessage(sender, 'the sender', msMax)])
   const copySeconds = (performance.now() - beginMs) / 1000
   const caughtUp = { bytes, seconds: copySeconds, cpuSeconds: { master: used.master(), replica: used.replica() } }
   const during = await writer.figures()

@@ -3,14 +3,15 @@
  * speed in the same run, and what the writers notice.
  *
  * One run: the disk alone; a master loaded while its replica is stopped; writers while it is away; writers and the catch-up;
- * writers while it is level, which is what they are used to; and the disk again, since machines drift. All of it on one machine: the two nodes and the writers share its cores, and one
- * disk unless --replica-dir names another. With --bare the same is asked of bare programs (catch-up-bare.ts).
+ * writers while it is level, which is what they are used to; and the disk again, since machines drift. All of it on one
+ * machine: the two nodes and the writers share its cores, and one disk unless --replica-dir names another. With --bare the
+ * same is asked of bare programs (catch-up-bare.ts).
  */
 import type { ChildProcess } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Command, InvalidArgumentError } from 'commander'
+import { Command, InvalidArgumentError, Option } from 'commander'
 import { asError } from '../protocol/errors.ts'
 import { GIB, MIB, SEGMENT_BYTES_DEFAULT } from '../protocol/limits.ts'
 import { measureBare } from './catch-up-bare.ts'
@@ -91,7 +92,7 @@ function buildCommand(): Command {
     .option('--seconds <s>', 'how long the writers are measured before and after', positive, 5)
     .option('--dir <path>', 'where to write, on a real disk; default: the temporary directory of the system')
     .option('--replica-dir <path>', "the replica's place, if it is another one")
-    .option('--profile <dir>', 'leave a CPU profile of each thread there')
+    .addOption(new Option('--profile <dir>', 'leave a CPU profile of each thread there').conflicts('bare'))
 }
 
 function run(options: CommandOptions, place: string, replicaPlace: string): Promise<CatchUpFigures> {

@@ -102,6 +102,7 @@ t.test('what it refuses', async (t) => {
     [['--writers', '1.5'], /expected a whole number/],
     [['--dir', '/nowhere/at/all'], /Cannot measure in \/nowhere\/at\/all/],
     [['--gib', '1e9', '--dir', directory], /GiB free.*with --dir, or lower --gib/],
+    [['--bare', '--profile', directory], /'--profile <dir>' cannot be used with option '--bare'/],
     [['--dir', directory, '--replica-dir', '/nowhere/at/all'], /Cannot measure in \/nowhere\/at\/all/],
   ]
   for (const [args, text] of refused) {

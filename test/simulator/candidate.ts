@@ -5,7 +5,8 @@
  * has begun: the starts of a history ascend (WAL-40). A replica adopts a history first and receives it then; and what it
  * has received may go with its power.
  *
- * What counts is there for certain: the power may go once more before the node has started. And the files are read anew.
+ * What counts below those starts is there for certain: the power may go once more before the node has started. And the files
+ * are read anew.
  * The view that the judge keeps of a node goes on from what it has seen, and notices only at the next start what a power
  * loss has taken; by that one seed 8036 made a replica master that had lost what it had adopted a history for.
  *
