@@ -112,6 +112,7 @@ export class MasterChannel implements Downstream {
       keeper: this.#rowKeeper(),
       openFiles: () => this.#openFiles(),
       durablePosition: () => writer.durablePosition,
+      appendedPosition: () => writer.appendedPosition,
       isFlushPlanned: () => this.#flushScheduled,
     })
     this.#readers = new ReaderLinks({

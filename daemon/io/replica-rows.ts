@@ -33,6 +33,8 @@ export interface ReplicaRowsOptions {
   /** The channel's files, opened for reading. */
   readonly openFiles: () => Segments
   readonly durablePosition: () => number
+  /** Of a master: no replica of its mastership can hold more. A feeder may have less than those it feeds. */
+  readonly appendedPosition?: () => number
   /** Is a flush planned that writers wait for? `pump` is called when it is through. */
   readonly isFlushPlanned?: () => boolean
   /** Tells the control thread, once `keeper` has kept it. */
@@ -56,6 +58,7 @@ export class ReplicaRows {
     const { channel, world, keeper, openFiles, durablePosition, isFlushPlanned, onRow } = this.#options
     let files: Segments
     try {
+      this.#checkResume(peer.resume)
       files = openFiles()
     } catch (thrown) {
       if (!(thrown instanceof TravertineError)) throw thrown
@@ -78,6 +81,17 @@ export class ReplicaRows {
       },
     })
     this.#rows.set(row, { session, sender })
+  }
+
+  /** Nothing would be sent until the log gets there, and then other bytes than those that the row counts for. */
+  #checkResume(resume: number): void {
+    const { channel, appendedPosition = () => Number.POSITIVE_INFINITY } = this.#options
+    if (resume <= appendedPosition()) return
+    throw new TravertineError(
+      'POSITION_MISMATCH',
+      `Cannot stream channel ${channel} to a replica: found ${resume} as its end, expected at most ${appendedPosition()}`,
+      { hint: 'it claims what this master has never appended: make that replica anew, and keep both logs' },
+    )
   }
 
   get isEmpty(): boolean {

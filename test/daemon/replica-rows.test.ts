@@ -92,6 +92,48 @@ t.test('files that cannot be opened', async (t) => {
   t.same(told, [])
 })
 
+t.test(
+  'REP-17: a replica that claims more than its master has appended is not fed, and counts for nothing',
+  async (t) => {
+    const disk = new SimDisk()
+    disk.makeDirectory('/c')
+    const told: string[] = []
+    const dial = (): Connection => {
+      told.push('dialled')
+      return silentConnection(nothing)
+    }
+    let appended = 99
+    const options: ReplicaRowsOptions = {
+      world: { clock: nodeWorld.clock, network: { dial, listen: () => Promise.reject(new Error('nobody listens')) } },
+      channel: 3,
+      keeper: {
+        up: () => told.push('up'),
+        durable: () => told.push('durable'),
+        down: (_, then) => {
+          told.push('kept')
+          then()
+        },
+      },
+      openFiles: () => new Segments({ disk, directory: '/c', segmentBytes: 0, access: 'read' }),
+      durablePosition: () => 0,
+      onRow: (type, row, session, error) => told.push(`${type} ${row} of ${session}: ${error?.code} ${error?.message}`),
+    }
+    const rows = new ReplicaRows({ ...options, appendedPosition: () => appended })
+    const ahead = { ...PEER, resume: 100 }
+    rows.open(1, 9n, ahead)
+    t.same(told.splice(0), [
+      'kept',
+      'rowDown 1 of 9: POSITION_MISMATCH Cannot stream channel 3 to a replica: found 100 as its end, expected at most 99',
+    ])
+    t.ok(rows.isEmpty)
+    appended = 100
+    rows.open(1, 10n, ahead)
+    new ReplicaRows(options).open(1, 11n, ahead)
+    t.same(told, ['dialled', 'dialled'], 'all that was appended; and a feeder may have less than whom it feeds')
+    rows.closeAll()
+  },
+)
+
 t.test('REP-34 REP-36: a row that is down stays down, whatever the same packet says behind that', async (t) => {
   const disk = new SimDisk()
   disk.makeDirectory('/c')
