@@ -3,7 +3,7 @@
  * their master is the floor's (floor-master.ts), which appends and flushes, and beside it two bare processes copy a file over
  * a socket (bare-copy.ts). Held against this, the figures of two nodes tell what is theirs and what is the machine's.
  *
- * Nothing is replicated live here: "away" and "level" are both the writers alone, before and after.
+ * Nothing is replicated live here: the writers are alone before and after.
  */
 import { join } from 'node:path'
 import { MIB } from '../protocol/limits.ts'
@@ -44,7 +44,7 @@ export async function measureBare(order: BareOrder): Promise<CatchUpFigures> {
   const { port } = await nextMessage(floor, 'the floor', msMax)
   const writer = await WriterWatch.start({ address: `127.0.0.1:${port}`, loadBytes: 0, writers }, msMax)
   say('writers alone')
-  const away = await writer.stretch(seconds)
+  const before = await writer.stretch(seconds)
 
   say('the copy begins')
   const receiver = copier({ role: 'receiver', path: join(replicaPlace, 'copy'), bytes })
@@ -59,8 +59,9 @@ export async function measureBare(order: BareOrder): Promise<CatchUpFigures> {
   const caughtUp = { bytes, seconds: copySeconds, cpuSeconds: { master: used.master(), replica: used.replica() } }
   const during = await writer.figures()
   say('writers alone again')
-  const level = await writer.stretch(seconds)
+  const after = await writer.stretch(seconds)
   await writer.end()
   for (const child of [floor, sender, receiver]) await endChild(child)
-  return { disks: [diskBefore, measureDisk(replicaPlace, diskBytes)], caughtUp, away, during, level }
+  const disks = [diskBefore, measureDisk(replicaPlace, diskBytes)]
+  return { disks, caughtUp, away: [before, after], during, level: null }
 }

@@ -14,11 +14,11 @@ export interface CatchUpFigures {
   /** Of the replica's place, before and after all else. */
   readonly disks: readonly DiskSpeed[]
   readonly caughtUp: CaughtUp
-  /** While no replica is there. */
-  readonly away: WriterFigures
+  /** While no replica is there, before and after all else: what a machine does alone drifts, too. */
+  readonly away: readonly WriterFigures[]
   readonly during: WriterFigures
-  /** When it has caught up: each flush is streamed, too. */
-  readonly level: WriterFigures
+  /** When it has caught up: each flush is streamed, too. null: nothing is replicated live. */
+  readonly level: WriterFigures | null
 }
 
 /** Figures of the writers while the replica catches up, to those at another time. */
@@ -32,8 +32,9 @@ export interface CatchUpReport extends CatchUpFigures {
     /** Speed of the catch-up to that of the disk, for each time that it was measured. */
     readonly newFile: readonly number[]
     readonly writtenAgain: readonly number[]
-    readonly toLevel: WriterRatio
-    readonly toAway: WriterRatio
+    readonly toLevel: WriterRatio | null
+    /** For each time that they were measured. */
+    readonly toAway: readonly WriterRatio[]
   }
 }
 
@@ -47,16 +48,15 @@ export function summarise(figures: CatchUpFigures): CatchUpReport {
   const ratio = {
     newFile: disks.map(({ newBytesPerSecond }) => speed / newBytesPerSecond),
     writtenAgain: disks.map(({ overBytesPerSecond }) => speed / overBytesPerSecond),
-    toLevel: to(level),
-    toAway: to(away),
+    toLevel: level && to(level),
+    toAway: away.map(to),
   }
   return { ...figures, ratio }
 }
 
 export function renderReport({ disks, caughtUp, away, during, level, ratio }: CatchUpReport): string {
-  const shares = (of: readonly number[]): string => of.map((share) => share.toFixed(2)).join(' to ')
   const row = (name: string, { p50Ms, p99Ms, ...rest }: WriterFigures): string =>
-    `writers ${name.padEnd(8)} ${rateOf(rest).toFixed(0).padStart(7)} commits/s   STORED p50 ${p50Ms.toFixed(3)} ms   p99 ${p99Ms.toFixed(3)} ms`
+    `writers ${name.padEnd(10)} ${rateOf(rest).toFixed(0).padStart(7)} commits/s   STORED p50 ${p50Ms.toFixed(3)} ms   p99 ${p99Ms.toFixed(3)} ms`
   return [
     ...disks.map(
       ({ newBytesPerSecond, overBytesPerSecond }, index) =>
@@ -64,16 +64,22 @@ export function renderReport({ disks, caughtUp, away, during, level, ratio }: Ca
     ),
     `catch-up            ${megabytes(caughtUp.bytes / caughtUp.seconds)} (${(caughtUp.bytes / MIB).toFixed(0)} MiB in ${caughtUp.seconds.toFixed(1)} s): ${shares(ratio.newFile)} of a new file, ${shares(ratio.writtenAgain)} of one written again; wanted at least 0.5`,
     `CPU                 master ${perGib(caughtUp.cpuSeconds.master, caughtUp)}, replica ${perGib(caughtUp.cpuSeconds.replica, caughtUp)} per GiB, all that they do meanwhile included`,
-    row('away', away),
+    ...away.slice(0, 1).map((figures) => row('away', figures)),
     row('during', during),
-    row('level', level),
-    ratioLine('level', ratio.toLevel),
+    ...(level === null ? [] : [row('level', level)]),
+    ...away.slice(1).map((figures) => row('away again', figures)),
+    ...(ratio.toLevel === null ? [] : [ratioLine('level', [ratio.toLevel])]),
     ratioLine('away', ratio.toAway),
   ].join('\n')
 }
 
-function ratioLine(name: string, { p50, commits }: WriterRatio): string {
-  return `during / ${name.padEnd(11)}p50 ${p50.toFixed(2)}, commits/s ${commits.toFixed(2)}`
+function ratioLine(name: string, ratios: readonly WriterRatio[]): string {
+  const of = (figure: keyof WriterRatio): string => shares(ratios.map((ratio) => ratio[figure]))
+  return `during / ${name.padEnd(11)}p50 ${of('p50')}, commits/s ${of('commits')}`
+}
+
+function shares(of: readonly number[]): string {
+  return of.map((share) => share.toFixed(2)).join(' to ')
 }
 
 function rateOf({ commits, seconds }: Pick<WriterFigures, 'commits' | 'seconds'>): number {

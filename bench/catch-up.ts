@@ -3,9 +3,9 @@
  * speed in the same run, and what the writers notice.
  *
  * One run: the disk alone; a master loaded while its replica is stopped; writers while it is away; writers and the catch-up;
- * writers while it is level, which is what they are used to; and the disk again, since machines drift. All of it on one
- * machine: the two nodes and the writers share its cores, and one disk unless --replica-dir names another. With --bare the
- * same is asked of bare programs (catch-up-bare.ts).
+ * writers while it is level, which is what they are used to; and writers alone and the disk again, since machines drift. All of it on one
+ * machine: the two nodes and the writers share its cores, unless the replica is told to yield them, and one disk unless
+ * --replica-dir names another. With --bare the same is asked of bare programs (catch-up-bare.ts).
  */
 import type { ChildProcess } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
@@ -16,7 +16,7 @@ import { asError } from '../protocol/errors.ts'
 import { GIB, MIB, SEGMENT_BYTES_DEFAULT } from '../protocol/limits.ts'
 import { measureBare } from './catch-up-bare.ts'
 import { type CatchUpFigures, renderReport, summarise } from './catch-up-report.ts'
-import { endChild, killChildren, nextMessage, startChild } from './child-process.ts'
+import { endChild, killChildren, nextMessage, startChild, yieldProcessors } from './child-process.ts'
 import { measureDisk } from './disk-speed.ts'
 import { cpuMeter } from './process-usage.ts'
 import { makeScratch, type Scratch } from './scratch.ts'
@@ -43,6 +43,7 @@ interface CommandOptions {
   readonly seconds: number
   readonly dir?: string
   readonly replicaDir?: string
+  readonly replicaYields: boolean
   readonly profile?: string
 }
 
@@ -92,6 +93,14 @@ function buildCommand(): Command {
     .option('--seconds <s>', 'how long the writers are measured before and after', positive, 5)
     .option('--dir <path>', 'where to write, on a real disk; default: the temporary directory of the system')
     .option('--replica-dir <path>', "the replica's place, if it is another one")
+    .addOption(
+      new Option(
+        '--replica-yields',
+        'it gets what the master and the writers leave of the processors: as near to a machine of its own as one gets here',
+      )
+        .default(false)
+        .conflicts('bare'),
+    )
     .addOption(new Option('--profile <dir>', 'leave a CPU profile of each thread there').conflicts('bare'))
 }
 
@@ -103,7 +112,7 @@ function run(options: CommandOptions, place: string, replicaPlace: string): Prom
 }
 
 async function measure(options: CommandOptions, place: string, replicaPlace: string): Promise<CatchUpFigures> {
-  const { gib, writers, seconds, profile } = options
+  const { gib, writers, seconds, replicaYields, profile } = options
   const diskBefore = measureDisk(replicaPlace, diskBytes(gib))
   const shared = {
     clusterId: randomUUID(),
@@ -113,7 +122,12 @@ async function measure(options: CommandOptions, place: string, replicaPlace: str
     isWatched: false,
   }
   const replicaOrder: NodeOrder = { ...shared, directory: join(replicaPlace, 'replica'), role: 'replica', replicas: [] }
-  const first = await startNode('replica', replicaOrder)
+  const startReplica = async (order: NodeOrder, profiles?: string): Promise<StartedNode> => {
+    const started = await startNode('replica', order, profiles)
+    if (replicaYields) yieldProcessors(started.child)
+    return started
+  }
+  const first = await startReplica(replicaOrder)
   const replicas = [`127.0.0.1:${first.port}`]
   const masterOrder: NodeOrder = { ...shared, directory: join(place, 'master'), role: 'master', replicas }
   const master = await startNode('master', masterOrder, profile)
@@ -129,7 +143,7 @@ async function measure(options: CommandOptions, place: string, replicaPlace: str
   const { lagBytes = 0 } = await progressOf(master.child)
 
   say('the replica is back')
-  const replica = await startNode('replica', { ...replicaOrder, port: first.port, isBack: true }, profile)
+  const replica = await startReplica({ ...replicaOrder, port: first.port, isBack: true }, profile)
   await untilProgress(master.child, ({ isStreaming }) => isStreaming)
   await writer.figures()
   const used = { master: cpuMeter(master.child), replica: cpuMeter(replica.child) }
@@ -144,17 +158,21 @@ async function measure(options: CommandOptions, place: string, replicaPlace: str
   const during = await writer.figures()
   say('writers, the replica level')
   const level = await writer.stretch(seconds)
+  say('writers, the replica away again')
+  await endChild(replica.child)
+  const awayAgain = await writer.stretch(seconds)
   await writer.end()
-  for (const child of [master.child, replica.child]) await endChild(child)
+  await endChild(master.child)
   const disks = [diskBefore, measureDisk(replicaPlace, diskBytes(gib))]
-  return { disks, caughtUp, away, during, level }
+  return { disks, caughtUp, away: [away, awayAgain], during, level }
 }
 
-async function startNode(
-  name: string,
-  order: NodeOrder,
-  profile?: string,
-): Promise<{ child: ChildProcess; port: number }> {
+interface StartedNode {
+  readonly child: ChildProcess
+  readonly port: number
+}
+
+async function startNode(name: string, order: NodeOrder, profile?: string): Promise<StartedNode> {
   const child = startChild(NODE, [JSON.stringify(order)], profile)
   const { port } = await nextMessage(child, `the ${name}`, PART_MS_MAX)
   return { child, port: port as number } // as travertine-node.ts sends it

@@ -2,8 +2,9 @@
  * The processes that the bench starts. Each lives no longer than its parent, speaks to it by IPC, and leaves Ctrl-C to it:
  * a terminal sends SIGINT to all of them, and the parent has to end its children before it removes the scratch directory.
  */
-import { type ChildProcess, fork } from 'node:child_process'
+import { type ChildProcess, execFileSync, fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
+import { asError } from '../protocol/errors.ts'
 
 /** A node that has been told to end and has not is killed after this time. */
 const END_MS_MAX = 15_000
@@ -38,6 +39,18 @@ export function startChild(module: URL, args: readonly string[], profileDirector
   children.add(child)
   child.once('exit', () => children.delete(child))
   return child
+}
+
+/**
+ * All threads of a child get processor time that nobody else wants, and give it up to anybody who wakes (SCHED_IDLE).
+ * Threads that are started later inherit it. Linux, with chrt of util-linux.
+ */
+export function yieldProcessors({ pid }: ChildProcess): void {
+  try {
+    execFileSync('chrt', ['--all-tasks', '--idle', '--pid', '0', String(pid)], { stdio: ['ignore', 'ignore', 'pipe'] })
+  } catch (thrown) {
+    throw new Error(`Cannot have a process yield the processors: ${asError(thrown).message}`, { cause: thrown })
+  }
 }
 
 /** The next message of a child. @throws if it ends first, or says nothing for `msMax` */

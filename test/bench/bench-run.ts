@@ -24,12 +24,9 @@ export function startBench(t: Teardown, main: URL, args: readonly string[]): Run
   return run
 }
 
-/** Processes that were told to work in `directory`. */
+/** Ids of the processes that were told to work in `directory`. */
 export function processesIn(directory: string): string[] {
-  return readdirSync('/proc')
-    .filter((name) => /^[0-9]+$/.test(name))
-    .map(commandLine)
-    .filter((text) => text.includes(`${directory}/`))
+  return readdirSync('/proc').filter((name) => /^[0-9]+$/.test(name) && commandLine(name).includes(`${directory}/`))
 }
 
 function commandLine(pid: string): string {

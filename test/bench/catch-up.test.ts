@@ -1,6 +1,6 @@
 /** The bench of the catch-up as a user runs it: a short run with its report, and that nothing stays behind however it ends. */
 import { once } from 'node:events'
-import { readdirSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import t from 'tap'
 import type { CatchUpReport } from '../../bench/catch-up-report.ts'
 import { GIB, MIB } from '../../protocol/limits.ts'
@@ -9,19 +9,38 @@ import { processesIn, type Run, startBench, until, untilSaid } from './bench-run
 
 const SHORT = ['--gib', '0.01', '--seconds', '0.4'] as const
 
+const SCHED_OTHER = '0'
+const SCHED_IDLE = '5'
+
 const MAIN = new URL('../../bench/catch-up.js', import.meta.url)
 
 const start = (t: Teardown, args: readonly string[]): Run => startBench(t, MAIN, args)
 
+/** Linux's scheduling policies of all threads of the processes that work in a directory, each once. */
+function policiesIn(directory: string): string[] {
+  return [...new Set(processesIn(directory).flatMap(policiesOf))]
+}
+
+function policiesOf(pid: string): string[] {
+  try {
+    const threads = readdirSync(`/proc/${pid}/task`).map((id) => readFileSync(`/proc/${pid}/task/${id}/stat`, 'latin1'))
+    // proc(5): field 41; the second is a name in brackets, and what is behind it begins with the third
+    return threads.map((stat) => stat.split(') ').at(-1)!.split(' ')[41 - 3]!)
+  } catch {
+    return [] // it has ended meanwhile, or one of its threads: asked again
+  }
+}
+
 t.test('a short run', async (t) => {
   const [directory, replicaDirectory] = [temporaryDirectory(t), temporaryDirectory(t)]
   const beginMs = performance.now()
-  const run = start(t, [...SHORT, '--json', '--dir', directory, '--replica-dir', replicaDirectory])
+  const run = start(t, [...SHORT, '--json', '--replica-yields', '--dir', directory, '--replica-dir', replicaDirectory])
   const closed = once(run.child, 'close')
   await untilSaid(run, 'the replica is back')
   t.equal(processesIn(directory).length, 1, 'the master works in its place')
-  await until(() => processesIn(replicaDirectory).length === 1 || run.child.exitCode !== null)
-  t.equal(run.child.exitCode, null, 'and the replica in its own')
+  await until(() => policiesIn(replicaDirectory).join() === SCHED_IDLE || run.child.exitCode !== null)
+  t.equal(run.child.exitCode, null, 'and the replica in its own, all of its threads yielding')
+  t.same(policiesIn(directory), [SCHED_OTHER], 'the master does not')
   const [code] = await closed
   const runSeconds = (performance.now() - beginMs) / 1000
   t.equal(code, 0, 'it works', { stderr: run.stderr })
@@ -33,10 +52,13 @@ t.test('a short run', async (t) => {
   const askedBytes = 0.01 * GIB
   t.ok(bytes >= askedBytes, `behind by what was asked for, and found ${bytes}`)
   t.ok(bytes < 2 * (askedBytes + 32 * 150_000), 'and by little more')
-  t.ok(seconds > 0 && away.seconds >= 0.4 && level.seconds >= 0.4)
-  t.ok(seconds + away.seconds + level.seconds < runSeconds, 'times within that of the run')
+  t.equal(away.length, 2, 'writers without a replica, before and after')
+  const others = [...away, level!]
+  for (const { seconds: stretch, commits, p50Ms, p99Ms } of others)
+    t.ok(stretch >= 0.4 && commits > 0 && p50Ms > 0 && p99Ms >= p50Ms)
+  const watchedSeconds = others.reduce((sum, { seconds: stretch }) => sum + stretch, 0)
+  t.ok(seconds > 0 && seconds + watchedSeconds < runSeconds, 'times within that of the run')
   t.ok(during.seconds >= seconds, 'the writers are watched all the while')
-  for (const { commits, p50Ms, p99Ms } of [away, level]) t.ok(commits > 0 && p50Ms > 0 && p99Ms >= p50Ms)
   t.ok(
     [caughtUp.cpuSeconds.master, caughtUp.cpuSeconds.replica].every((used) => used !== null && used >= 0),
     'CPU of both nodes',
@@ -54,16 +76,18 @@ t.test('a short run', async (t) => {
     ].map((share) => share.toFixed(6)),
   )
   for (const [other, { commits, p50 }] of [
-    [away, ratio.toAway],
-    [level, ratio.toLevel],
+    [away[0]!, ratio.toAway[0]!],
+    [away[1]!, ratio.toAway[1]!],
+    [level!, ratio.toLevel!],
   ] as const) {
     t.equal(commits.toFixed(6), ((during.commits / during.seconds) * (other.seconds / other.commits)).toFixed(6))
     t.equal(p50.toFixed(6), (during.p50Ms / other.p50Ms).toFixed(6))
   }
   const said = `catch-up +${(speed / 1e6).toFixed(0)} MB/s \\(${(bytes / MIB).toFixed(0)} MiB in ${seconds.toFixed(1)} s\\)`
   t.match(run.stderr, new RegExp(said), 'the text says the same')
-  t.match(run.stderr, new RegExp(`during / level .*commits/s ${ratio.toLevel.commits.toFixed(2)}\n`))
-  t.match(run.stderr, new RegExp(`during / away .*commits/s ${ratio.toAway.commits.toFixed(2)}\n`))
+  t.match(run.stderr, new RegExp(`during / level .*commits/s ${ratio.toLevel!.commits.toFixed(2)}\n`))
+  const toAway = ratio.toAway.map(({ commits }) => commits.toFixed(2)).join(' to ')
+  t.match(run.stderr, new RegExp(`during / away .*commits/s ${toAway}\n`))
   t.same([...readdirSync(directory), ...readdirSync(replicaDirectory)], [], 'the scratch directories are removed')
 })
 
@@ -79,8 +103,13 @@ t.test('a short run of bare programs', async (t) => {
     during.seconds >= caughtUp.seconds,
     'the writers are watched all the while, which may be less than a commit takes',
   )
-  for (const { commits, p50Ms } of [away, level]) t.ok(commits > 0 && p50Ms > 0)
-  t.equal(ratio.toAway.p50.toFixed(6), (during.p50Ms / away.p50Ms).toFixed(6))
+  t.equal(away.length, 2)
+  for (const { commits, p50Ms } of away) t.ok(commits > 0 && p50Ms > 0)
+  t.equal(level, null, 'nothing is replicated live')
+  t.same(
+    ratio.toAway.map(({ p50 }) => p50.toFixed(6)),
+    away.map(({ p50Ms }) => (during.p50Ms / p50Ms).toFixed(6)),
+  )
   t.same([...readdirSync(directory), ...readdirSync(replicaDirectory)], [], 'the scratch directories are removed')
 })
 
