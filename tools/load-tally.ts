@@ -11,7 +11,7 @@ import { ClientError } from '../client/client-error.ts'
 import type { Commit } from '../client/commit.ts'
 
 /** Records that go together. */
-interface Share {
+export interface Share {
   sessions: number
   records: number
 }

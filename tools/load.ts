@@ -114,6 +114,10 @@ async function load(file: string, options: Options): Promise<void> {
       },
       onAway: (isAway) =>
         report.note(isAway ? 'the connection is lost; goes on when there is a master again' : 'goes on'),
+      onSilence: ({ records }) =>
+        report.note(
+          `no answer for 3 s; records that wait for ${options.level.toUpperCase()}: ${records}; "travertine status" shows what keeps them`,
+        ),
     })
     report.begin(loader.tally, channel)
     void stop.requested.then(() =>

@@ -11,7 +11,7 @@ import { PUT_OVERHEAD_BYTES } from '../protocol/entry.ts'
 import { asError, TravertineError } from '../protocol/errors.ts'
 import { MIB, SESSION_BYTES_LIMIT } from '../protocol/limits.ts'
 import { inputError, type LoadInput } from './load-input.ts'
-import { LoadTally, type SentBatch } from './load-tally.ts'
+import { LoadTally, type SentBatch, type Share } from './load-tally.ts'
 import { recordKey } from './record-key.ts'
 import { ArraySplitter, LineSplitter, type RecordSink, type RecordSplitter } from './record-splitter.ts'
 
@@ -36,11 +36,17 @@ export interface LoadOptions {
   readonly onBad: (line: number, found: string) => void
   /** The node is out of reach, or back. */
   readonly onAway: (isAway: boolean) => void
+  /** Sent, and not acknowledged for a while, though the node is there. Said once, and again after the next answer. */
+  readonly onSilence: (waiting: Share) => void
+  /** For tests: milliseconds on a clock that never goes back. */
+  readonly now?: () => number
 }
 
 /** A session is sent when it has this many bytes, though it may have room for more records: latency, and memory. */
 const SESSION_BYTES_GOAL = MIB
 const CHANNEL_LOOK_MS = 500
+/** People begin to wonder after about this time. */
+const SILENCE_MS = 3_000
 /** Enough to keep network and disks busy; what an interruption leaves open stays small. */
 const SESSIONS_IN_FLIGHT = 64
 
@@ -66,11 +72,18 @@ export class Loader {
   #batch: SentBatch = EMPTY
   readonly #inFlight = new Set<Promise<void>>()
   #isAway = false
+  /** Everything was read; what is on its way is waited for. */
+  #isRead = false
+  readonly #now: () => number
+  /** The last answer, or when something was sent while nothing else was on its way. */
+  #heardMs = 0
+  #silenceSaid = false
 
   constructor(options: LoadOptions) {
     const { input, format, stopped } = options
     const splitter = { file: input.name, recordBytesLimit: SESSION_BYTES_LIMIT - PUT_OVERHEAD_BYTES }
     this.#options = options
+    this.#now = options.now ?? (() => performance.now())
     this.#splitter = format === 'json' ? new ArraySplitter(splitter) : new LineSplitter(splitter)
     this.#ended = new Promise((resolve) => {
       this.#end = () => {
@@ -97,12 +110,13 @@ export class Loader {
   async run(): Promise<LoadTally> {
     const watch = setInterval(() => this.#lookAtChannel(), CHANNEL_LOOK_MS)
     await this.#attempt(() => this.#readAll())
-    clearInterval(watch)
+    this.#isRead = true
     // what stands before a bad record is loaded; behind a wish to stop, or a session that failed, nothing more is
     if (!this.#isEnded) await this.#attempt(() => this.#send())
     this.#session?.abandon()
     this.#options.input.chunks.destroy()
     await Promise.all(this.#inFlight)
+    clearInterval(watch)
     if (this.#failure !== undefined) throw this.#failure
     return this.tally
   }
@@ -121,7 +135,21 @@ export class Loader {
     const isAway = channel.state === 'reconnecting'
     if (isAway !== this.#isAway) onAway(isAway)
     this.#isAway = isAway
-    if (channel.state === 'ended' && !this.#isEnded) void this.#attempt(() => channel.ready()).finally(this.#end)
+    this.#lookForSilence()
+    if (channel.state === 'ended' && !this.#isEnded && !this.#isRead)
+      void this.#attempt(() => channel.ready()).finally(this.#end)
+  }
+
+  #lookForSilence(): void {
+    if (this.#isAway || this.#inFlight.size === 0 || this.#silenceSaid) return
+    if (this.#now() - this.#heardMs < SILENCE_MS) return
+    this.#silenceSaid = true
+    this.#options.onSilence(this.tally.waiting)
+  }
+
+  #heard(): void {
+    this.#heardMs = this.#now()
+    this.#silenceSaid = false
   }
 
   async #readAll(): Promise<void> {
@@ -234,7 +262,11 @@ export class Loader {
         this.#end()
       },
     )
-    const inFlight = settled.finally(() => this.#inFlight.delete(inFlight))
+    const inFlight = settled.finally(() => {
+      this.#heard()
+      this.#inFlight.delete(inFlight)
+    })
+    if (this.#inFlight.size === 0) this.#heard()
     this.#inFlight.add(inFlight)
   }
 }

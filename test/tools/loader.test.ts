@@ -11,10 +11,18 @@ const TERM = { number: termNumber(1n), nodeId: nodeId('0b9d1e2f-3a4b-4c5d-8e6f-7
 /** A channel whose answers the test gives. */
 class PlayedChannel {
   readonly id = 0
-  state = 'open'
+  /** How often the loader has asked for the state: twice at each look. */
+  asked = 0
   /** Keys per session. */
   readonly sessions: string[][] = []
   readonly #answers: { readonly resolve: (commit: Commit) => void; readonly reject: (error: Error) => void }[] = []
+
+  hasEnded = false
+
+  get state(): string {
+    this.asked++
+    return this.hasEnded ? 'ended' : 'open'
+  }
 
   ready(): Promise<void> {
     return Promise.resolve()
@@ -66,6 +74,7 @@ function options(chunks: Readable, channel: PlayedChannel, more: Partial<LoadOpt
     onProgress: () => undefined,
     onBad: () => undefined,
     onAway: () => undefined,
+    onSilence: () => undefined,
     ...more,
   }
 }
@@ -138,6 +147,33 @@ t.test('tells apart what was acknowledged, stored only, unknown and not applied'
   t.same([epochs, lastEpoch, throughLine], [2, 3n, 1], 'lines 5 and 6 do not make up for line 2')
 })
 
+t.test('says once that nothing is acknowledged for a while, and again behind the next answer', async (t) => {
+  const channel = new PlayedChannel()
+  const said: unknown[] = []
+  let now = 0
+  const input = Readable.from([Buffer.from('a\nb\nc\n')], { objectMode: false })
+  const loader = new Loader(options(input, channel, { batch: 2, now: () => now, onSilence: (of) => said.push(of) }))
+  const ended = loader.run()
+  const looks = async (): Promise<void> => {
+    const before = channel.asked
+    while (channel.asked < before + 4) await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+  await settle()
+  now = 2_999
+  await looks()
+  t.same(said, [], 'nothing is said before')
+  now = 3_000
+  await looks()
+  t.same(said, [{ sessions: 2, records: 3 }], 'once, also when all was read')
+  channel.answer(0, 1n)
+  await settle()
+  now = 6_000
+  await looks()
+  t.same(said.slice(1), [{ sessions: 1, records: 1 }])
+  channel.answer(1, 1n)
+  t.equal((await ended).acknowledged.records, 3)
+})
+
 t.test('a session is sent when it is full by count or by bytes', async (t) => {
   const channel = new PlayedChannel()
   const big = 'x'.repeat(600_000)
@@ -172,7 +208,7 @@ t.test('a connection that is lost while the input is quiet ends the load', async
   const loader = new Loader(options(input, channel))
   const ended = loader.run()
   channel.ready = () => Promise.reject(new ClientError('CONNECTION_LOST', 'gone', 'not-applied'))
-  channel.state = 'ended'
+  channel.hasEnded = true
   await t.rejects(ended, { code: 'CONNECTION_LOST' })
 })
 
