@@ -52,8 +52,8 @@ export function writeRecoveryPoint(disk: Disk, channelDirectory: string, point: 
 
 /**
  * The recovery point of a channel, or undefined if there is none that fits `history`. Where a later mastership has given up
- * epochs that were whole when it was written, its `stored` is what that one began with. Where that may have been forgotten, it
- * is the point's own epoch, whose seal still stands.
+ * epochs that were whole when it was written, its `stored` is what that one began with. A point of a term that the history has
+ * forgotten does not fit: whoever cut the log below it may be forgotten, too.
  */
 export function readRecoveryPoint(
   disk: Disk,
@@ -71,9 +71,9 @@ export function readRecoveryPoint(
     throw error
   }
   if (point.channel !== channel) return undefined
+  if (isForgotten(history, point.term)) return undefined
   if (!termMayStandAt(history, { ...point, position: point.sealPosition })) return undefined
-  const known = isForgotten(history, point.term) ? point.epoch : point.stored
-  return { ...point, stored: wholeThrough(history, point.term, known) }
+  return { ...point, stored: wholeThrough(history, point.term, point.stored) }
 }
 
 /**

@@ -147,32 +147,41 @@ t.test('WAL-72: an epoch that was STORED and is not whole is refused, and nothin
   t.end()
 })
 
-t.test('WAL-48 WAL-66: a point of a forgotten term does not count epochs that a forgotten mastership gave up', (t) => {
-  const old = mastership(1, [0])
-  const before = frames([session(1n), seal(1n)], old) // epoch 2 was whole elsewhere, says the point, and is gone
-  const end = before.ends[1]!
-  const next = mastership(2, [end], 1n, OTHER)
-  const behind = frames([session(3n), seal(3n, { prev: 1n })], next, 0, end)
-  const own = mastership(3, [behind.ends[1]!], 3n)
-  for (const history of [[old, next, own], [next, own], [own]]) {
-    const known = manifestOf(1, history)
-    const disk = emptyLog(known)
-    overwrite(disk, 0, 0, Buffer.concat([before.bytes, behind.bytes]))
-    writeRecoveryPoint(disk, channelDirectory(DIRECTORY, 0), {
-      channel: 0,
-      position: end,
-      epoch: 1n,
-      stored: 2n,
-      term: old.term.number,
-      termTag: old.term.tag,
-      sealPosition: before.ends[0]!,
-      producers: { evictedEpoch: '0', producers: [] },
-    })
-    t.equal(recover(disk, known).from, end, 'the point is used')
-    t.match(start(disk, known).mastership, { baseEpoch: 3n, starts: own.starts }, `${history.length} in the history`)
-  }
-  t.end()
-})
+t.test(
+  'WAL-48 WAL-66: a point of a forgotten term is not used: its epochs may have been given up, and the log been cut below it',
+  (t) => {
+    const old = mastership(1, [0])
+    const before = frames([session(1n), seal(1n)], old) // epoch 2 was whole elsewhere, says the point, and is gone
+    const end = before.ends[1]!
+    const next = mastership(2, [end], 1n, OTHER)
+    const behind = frames([session(3n), seal(3n, { prev: 1n })], next, 0, end)
+    const own = mastership(3, [behind.ends[1]!], 3n)
+    const stale = behind.ends[0]! - 1 // `next` has cut a log that went on to there, and has written other frames
+    for (const [history, position] of [
+      [[old, next, own], end],
+      [[next, own], end],
+      [[own], end],
+      [[own], stale],
+    ] as const) {
+      const known = manifestOf(1, history)
+      const disk = emptyLog(known)
+      overwrite(disk, 0, 0, Buffer.concat([before.bytes, behind.bytes]))
+      writeRecoveryPoint(disk, channelDirectory(DIRECTORY, 0), {
+        channel: 0,
+        position,
+        epoch: 1n,
+        stored: 2n,
+        term: old.term.number,
+        termTag: old.term.tag,
+        sealPosition: position === end ? before.ends[0]! : end + 1,
+        producers: { evictedEpoch: '0', producers: [] },
+      })
+      t.equal(recover(disk, known).from, history.length === 3 ? end : 0, 'used while its term is known')
+      t.match(start(disk, known).mastership, { baseEpoch: 3n, starts: own.starts }, `${history.length} in the history`)
+    }
+    t.end()
+  },
+)
 
 t.test('WAL-43 WAL-72: what was STORED and was given up by a later mastership is missed no more', (t) => {
   const { bytes, ends } = frames([session(1n), seal(1n), mark(0, 2n)], first) // epoch 2 was on channel 1 alone
