@@ -52,6 +52,7 @@ export const ERROR_CODES = {
   NOT_READY: [47, true],
   CONFIG_CONFLICT: [48, false],
   POLICY_LOOSENED: [49, false],
+  REPLICA_AHEAD: [50, false],
   // data directory
   DIRECTORY_MISSING: [60, false],
   DIRECTORY_NOT_EMPTY: [61, false],

@@ -151,7 +151,9 @@ function listenFailed(host: string, port: number, cause: Error): TravertineError
     `Cannot listen on ${host}:${port}: ${cause.message}`,
     {
       where: { peer: `${host}:${port}` },
-      hint: inUse ? 'another process listens there; stop it, or choose another port' : 'check the host and the port',
+      hint: inUse
+        ? 'somebody listens there, another process or this node itself: stop it, or choose another port'
+        : 'check the host and the port',
       cause,
     },
   )

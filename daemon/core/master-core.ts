@@ -54,6 +54,7 @@ export class MasterCore implements Core {
     const committed = (): bigint | undefined => this.#committed()
     this.#readers = new ReaderSessions({ facts, history: () => history, committed })
     const source: Source = { term: facts.term, history, masterAddress: facts.address, via: [] }
+    const ahead = new Map<string, TravertineError>()
     this.#replicas = new Replicas(
       config,
       (member) =>
@@ -61,6 +62,7 @@ export class MasterCore implements Core {
           facts,
           member,
           members: () => this.#replicas.members,
+          ahead,
           source: () => source,
           committed,
           ends: () => this.#ends,

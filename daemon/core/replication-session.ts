@@ -13,6 +13,9 @@
  * A replica that was removed is retired: its session ends, and the row is free when it is `idle`, not before. A dial that is
  * under way is waited for: what it brings must not be taken for the next owner of the row.
  *
+ * A node that has claimed more than the mastership had appended is not fed by it any more (`ahead`): once the log had got to
+ * where that node says it ends, its row would count for bytes that it does not hold.
+ *
  * `closing` ends only when every channel thread has stored UNKNOWN for the row: a row must never mix two lives of a
  * replica (DESIGN 4, "row up"). Reconnect waits double from RECONNECT_MS_MIN up to RECONNECT_MS_MAX; there is no last try.
  */
@@ -21,7 +24,7 @@ import type { Message } from '../../protocol/control-message.ts'
 import { negotiateVersion, PROTOCOL_VERSION_MAX, PROTOCOL_VERSION_MIN } from '../../protocol/control-message.ts'
 import { fromWireError, TravertineError } from '../../protocol/errors.ts'
 import type { Term } from '../../protocol/ids.ts'
-import { HEARTBEAT_INTERVAL_MS, RECONNECT_MS_MAX, RECONNECT_MS_MIN } from '../../protocol/limits.ts'
+import { HEARTBEAT_INTERVAL_MS, NODES_AHEAD_LIMIT, RECONNECT_MS_MAX, RECONNECT_MS_MIN } from '../../protocol/limits.ts'
 import type { TermHistory } from '../../wal/term-history.ts'
 import type { ConnectionId, Effect } from './events.ts'
 import { checkChannels, type NodeFacts, unexpected } from './node-facts.ts'
@@ -44,6 +47,8 @@ export interface ReplicationOptions {
   readonly member: Member
   /** All members, this one too. */
   readonly members: () => readonly ReplicationSession[]
+  /** Nodes that have claimed more than was appended, and why they are not fed: one map for all members of a mastership. */
+  readonly ahead: Map<string, TravertineError>
   /** undefined: nobody is fed now. Where it changes, sessions have to be interrupted before. */
   readonly source: () => Source | undefined
   /** Readers may be shown what is not above it; undefined while it is not known. */
@@ -202,6 +207,10 @@ export class ReplicationSession {
       `Cannot stream to ${this.member.address}: found the replica that is fed as ${twin.member.address}, expected another one`,
       { hint: 'one node has two names here: remove one of them' },
     )
+    return this.#refuse(now, error)
+  }
+
+  #refuse(now: number, error: TravertineError): Effect[] {
     return [this.#send({ type: 'session_end', reason: error.message }), ...this.#breakOff(now, error)]
   }
 
@@ -227,10 +236,19 @@ export class ReplicationSession {
   rowDown(now: number, session: bigint, channel: number, error: TravertineError | undefined): Effect[] {
     if (session !== this.#session) return []
     this.#rowsDown.add(channel)
+    if (error?.code === 'REPLICA_AHEAD') this.#remember(error)
     const effects = this.state === 'closing' ? [] : this.#breakOff(now, error)
     if (this.#rowsDown.size < this.#options.facts.channels) return effects
     this.#session = 0n
     return [...effects, ...this.#backOff(now, this.lastError)]
+  }
+
+  #remember(error: TravertineError): void {
+    const { ahead } = this.#options
+    if (this.#nodeId === undefined || ahead.has(this.#nodeId)) return
+    const [eldest] = ahead.keys()
+    if (eldest !== undefined && ahead.size >= NODES_AHEAD_LIMIT) ahead.delete(eldest)
+    ahead.set(this.#nodeId, error)
   }
 
   /** group_commit is coalesced: one in flight, always the newest. */
@@ -272,6 +290,8 @@ export class ReplicationSession {
     this.#nodeId = message.nodeId
     const twin = this.#twin(HAS_ROW)
     if (twin !== undefined) return this.#leave(now, twin)
+    const refusal = this.#options.ahead.get(message.nodeId)
+    if (refusal !== undefined) return this.#refuse(now, refusal)
     this.state = 'opening'
     this.#session = this.#options.nextSession()
     this.#rowsOpen.clear()

@@ -83,14 +83,14 @@ export class ReplicaRows {
     this.#rows.set(row, { session, sender })
   }
 
-  /** Nothing would be sent until the log gets there, and then other bytes than those that the row counts for. */
+  /** @throws REPLICA_AHEAD: nothing would be sent until the log gets there, and then other bytes than the row counts for */
   #checkResume(resume: number): void {
     const { channel, appendedPosition = () => Number.POSITIVE_INFINITY } = this.#options
     if (resume <= appendedPosition()) return
     throw new TravertineError(
-      'POSITION_MISMATCH',
+      'REPLICA_AHEAD',
       `Cannot stream channel ${channel} to a replica: found ${resume} as its end, expected at most ${appendedPosition()}`,
-      { hint: 'it claims what this master has never appended: make that replica anew, and keep both logs' },
+      { hint: 'it claims what this master has never appended: keep both logs, and make that replica anew' },
     )
   }
 

@@ -123,7 +123,7 @@ t.test(
     rows.open(1, 9n, ahead)
     t.same(told.splice(0), [
       'kept',
-      'rowDown 1 of 9: POSITION_MISMATCH Cannot stream channel 3 to a replica: found 100 as its end, expected at most 99',
+      'rowDown 1 of 9: REPLICA_AHEAD Cannot stream channel 3 to a replica: found 100 as its end, expected at most 99',
     ])
     t.ok(rows.isEmpty)
     appended = 100
