@@ -9,7 +9,7 @@
 import { once } from 'node:events'
 import { closeSync, fdatasyncSync, fsyncSync, openSync, readSync, writeSync } from 'node:fs'
 import { type AddressInfo, connect, createServer } from 'node:net'
-import { KIB, MIB, REPLICA_FLUSH_BYTES_LIMIT, SENDER_READ_BYTES } from '../protocol/limits.ts'
+import { KIB, LOG_SLICE_BYTES, MIB, REPLICA_FLUSH_BYTES_LIMIT } from '../protocol/limits.ts'
 import { endWithParent, tellParent } from './child-process.ts'
 
 export interface CopyOrder {
@@ -41,7 +41,7 @@ async function send(file: number, port: number): Promise<void> {
   await once(socket, 'connect')
   const free: Buffer[] = []
   for (let at = 0; at < bytes; ) {
-    const buffer = free.pop() ?? Buffer.allocUnsafeSlow(SENDER_READ_BYTES)
+    const buffer = free.pop() ?? Buffer.allocUnsafeSlow(LOG_SLICE_BYTES)
     const got = readSync(file, buffer, 0, Math.min(buffer.length, bytes - at), at)
     at += got
     if (!socket.write(buffer.subarray(0, got), () => free.push(buffer))) await once(socket, 'drain')

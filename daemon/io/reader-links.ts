@@ -8,7 +8,7 @@ import type { Clock } from '../../protocol/clock.ts'
 import type { Connection } from '../../protocol/connection.ts'
 import { encodeMessage, type Message } from '../../protocol/control-message.ts'
 import { type ErrorPlace, TravertineError } from '../../protocol/errors.ts'
-import { READER_SLICE_BYTES } from '../../protocol/limits.ts'
+import { LOG_SLICE_BYTES } from '../../protocol/limits.ts'
 import type { Segments } from '../../wal/segments.ts'
 import { LogStream } from './log-stream.ts'
 import type { SessionRegistry } from './session-registry.ts'
@@ -105,13 +105,12 @@ export class ReaderLinks {
       end()
       onFailed(session, error)
     }
-    const sliceBytes = READER_SLICE_BYTES
     const stream = new LogStream({
       clock,
       connection,
       files,
       position,
-      sliceBytes,
+      sliceBytes: LOG_SLICE_BYTES,
       durablePosition,
       isFlushPlanned,
       onError: fail,

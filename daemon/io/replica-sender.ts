@@ -6,7 +6,7 @@ import type { Clock } from '../../protocol/clock.ts'
 import type { Connection } from '../../protocol/connection.ts'
 import { encodeMessage, type Message, MessageReader } from '../../protocol/control-message.ts'
 import { fromWireError, TravertineError } from '../../protocol/errors.ts'
-import { HANDSHAKE_MS_MAX, SENDER_READ_BYTES } from '../../protocol/limits.ts'
+import { HANDSHAKE_MS_MAX, LOG_SLICE_BYTES } from '../../protocol/limits.ts'
 import { ReplyReader } from '../../protocol/log-reply.ts'
 import type { Segments } from '../../wal/segments.ts'
 import { LogStream } from './log-stream.ts'
@@ -114,7 +114,7 @@ export class ReplicaSender {
       connection: this.#connection,
       files,
       position,
-      sliceBytes: SENDER_READ_BYTES,
+      sliceBytes: LOG_SLICE_BYTES,
       durablePosition,
       isFlushPlanned,
       onError: (error) => this.#fail(error),
