@@ -1,44 +1,42 @@
 /**
  * `npm run sim`: one seed with everything that happens, or many with a summary. docs/TESTING.md explains how to read it.
- *
- *   --seed S        one run, told in full            --ticks T   simulated milliseconds with faults, instead of drawn ones
- *   --seeds N       N runs, from --from F (1) on     --jobs J    processes; as many as there are processors
- *   --stop          end at the first failure
+ * Ends with 1 if a seed has failed.
  */
 import { execFileSync } from 'node:child_process'
 import { availableParallelism } from 'node:os'
-import { parseArgs } from 'node:util'
+import { Command, Option } from 'commander'
+import { atLeastOne, wholeNumber } from '../whole-number.ts'
 import { describeConfiguration, drawConfiguration } from './configuration.ts'
 import { keepRegression, REGRESSIONS } from './regressions.ts'
 import { runSeeds, type SeedResult } from './seed-runner.ts'
 import { Simulation } from './simulation.ts'
 
-const { values } = parseArgs({
-  options: {
-    seed: { type: 'string' },
-    seeds: { type: 'string' },
-    from: { type: 'string', default: '1' },
-    ticks: { type: 'string' },
-    jobs: { type: 'string', default: String(availableParallelism()) },
-    stop: { type: 'boolean', default: false },
-  },
-})
-
-const wholeNumber = (name: string, text: string): number => {
-  const number = Number(text)
-  if (Number.isSafeInteger(number) && number >= 0) return number
-  console.error(`Cannot simulate: found --${name} ${text}, expected a whole number`)
-  process.exit(2)
+interface CommandOptions {
+  readonly seed?: number
+  readonly seeds?: number
+  readonly from: number
+  readonly ticks?: number
+  readonly jobs: number
+  readonly stop: boolean
 }
 
-const ticks = values.ticks === undefined ? undefined : wholeNumber('ticks', values.ticks)
+const command = new Command('npm run sim --')
+  .description(
+    'runs nodes and clients in one thread on a simulated disk, network and clock, with faults drawn from a seed',
+  )
+  .addOption(new Option('--seed <s>', 'one run, told in full').argParser(wholeNumber).conflicts('seeds'))
+  .option('--seeds <n>', 'so many runs, with a summary', atLeastOne)
+  .option('--from <seed>', 'the first of them', wholeNumber, 1)
+  .option('--ticks <t>', 'simulated milliseconds with faults, instead of drawn ones', wholeNumber)
+  .option('--jobs <j>', 'processes', atLeastOne, availableParallelism())
+  .option('--stop', 'end at the first failure', false)
+  .addHelpText('after', '\nExamples: npm run -s sim -- --seeds 1000\n          npm run -s sim -- --seed 8036')
+  .parse()
+const { seed, seeds, from, ticks, jobs, stop } = command.opts<CommandOptions>()
 
-if (values.seed !== undefined) await showOne(wholeNumber('seed', values.seed))
-else if (values.seeds !== undefined) await runMany(wholeNumber('seeds', values.seeds))
-else {
-  console.error('Usage: npm run sim -- --seed S | --seeds N [--from F] [--ticks T] [--jobs J] [--stop]')
-  process.exit(2)
-}
+if (seed !== undefined) await showOne(seed)
+else if (seeds !== undefined) await runMany(seeds)
+else command.error('error: one of --seed and --seeds is needed', { exitCode: 2 })
 
 async function showOne(seed: number): Promise<void> {
   const configuration = drawConfiguration(seed, ticks)
@@ -57,11 +55,11 @@ async function runMany(count: number): Promise<void> {
   const faults = new Map<string, number>()
   let sum = { seeds: 0, ticks: 0, sessions: 0, answers: 0, lives: 0, failures: 0 }
   await runSeeds({
-    from: wholeNumber('from', values.from),
+    from,
     count,
     ticks,
-    jobs: wholeNumber('jobs', values.jobs),
-    stopsAtFailure: values.stop,
+    jobs,
+    stopsAtFailure: stop,
     onResult: (result) => {
       for (const [kind, times] of result.faults) faults.set(kind, (faults.get(kind) ?? 0) + times)
       sum = {

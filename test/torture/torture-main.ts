@@ -3,14 +3,15 @@
  *
  * A line per round on stderr, the summary on stdout. Ends with 1 if something was found.
  */
-import { Command, InvalidArgumentError } from 'commander'
+import { Command } from 'commander'
+import { atLeastOne, wholeNumber } from '../whole-number.ts'
 import { torture } from './torture.ts'
 
 const SEED_MAX = 1_000_000_000
 
 const { rounds, seed, from } = new Command('npm run torture --')
   .description('kills, pauses and cuts off real nodes under load, and compares their files with what writers were told')
-  .option('--rounds <n>', 'rounds', wholeNumber, 20)
+  .option('--rounds <n>', 'rounds', atLeastOne, 20)
   .option('--seed <s>', 'what the rounds are drawn from', wholeNumber, Math.floor(Math.random() * SEED_MAX))
   .option('--from <round>', 'first round: the one that has failed', wholeNumber, 1)
   .addHelpText('after', '\nExample: npm run -s torture -- --rounds 100 --seed 7')
@@ -31,8 +32,3 @@ process.stdout.write(
     `${report.failure ?? 'nothing was lost, doubled, torn or out of order'}\n`,
 )
 process.exitCode = report.failure === undefined ? 0 : 1
-
-function wholeNumber(text: string): number {
-  if (/^[0-9]{1,9}$/.test(text)) return Number(text)
-  throw new InvalidArgumentError('expected a whole number')
-}
