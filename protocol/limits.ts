@@ -34,14 +34,15 @@ export const FLUSH_BYTES_LIMIT = 4 * MIB
 export const SENDER_QUEUE_BYTES_LIMIT = 2 * FLUSH_BYTES_LIMIT
 /**
  * Bytes read from the files in one go for a replica or reader that is behind: a commit that comes meanwhile waits for it. Half
- * of what Linux reads ahead, so that the next slice is on its way from the disk while this one is sent. Twice as many may wait in a
- * socket.
+ * of what Linux reads ahead, so that the next slice is on its way from the disk while this one is sent.
  */
 export const LOG_SLICE_BYTES = 64 * KIB
 /** Bytes that a replica flushes at once when they come faster than it flushes: each flush of new blocks has its price. */
 export const REPLICA_FLUSH_BYTES_LIMIT = 2 * FLUSH_BYTES_LIMIT
 /** So many bytes in one turn of the event loop: there is more where they came from. Node reads at most 2 MiB in a turn. */
 export const REPLICA_TURN_BYTES = 1 * MIB
+/** Bytes that wait in a reader's socket, and a slice. Small, as there may be many: over TLS one flush brings a reader no further. */
+export const READER_QUEUE_BYTES_LIMIT = 1 * MIB
 /** Reader sessions of one node: bounds what their sockets hold, and the reading that commits have to share a thread with. */
 export const READER_COUNT_LIMIT = 64
 /** Bytes that a subscription gathers before channels that are ahead have to wait, unless the application says otherwise. */

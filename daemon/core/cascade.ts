@@ -45,7 +45,7 @@ export class Cascade {
           facts,
           member,
           members: () => this.#replicas.members,
-          ahead: new Map(), // a feeder may have less than those it feeds
+          ahead: undefined,
           source: () => (this.#isSuspended || this.#restsUntil !== undefined ? undefined : this.#source),
           committed,
           ends: () => this.#ends,

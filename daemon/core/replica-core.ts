@@ -178,7 +178,7 @@ export class ReplicaCore implements Core {
       case 'epoch':
         return []
       case 'session_end':
-        return [{ type: 'close', connection }, ...this.#ended(now, connection)]
+        return [{ type: 'close', connection }, ...this.#ended(now, connection, message.reason)]
       default:
         throw unexpected(message, 'on a replica')
     }
@@ -329,10 +329,17 @@ export class ReplicaCore implements Core {
   }
 
   /** A feeder that lets go may be cut off from the master: then those below have to be free at the same time (REP-85). */
-  #ended(now: number, connection: ConnectionId): Effect[] {
+  #ended(now: number, connection: ConnectionId, reason: string): Effect[] {
     const following = this.#following
-    const isByFeeder = following?.connection === connection && following.via.length > 0
-    return [...this.#closed(now, connection, undefined), ...(isByFeeder ? this.#cascade.letGo(now) : [])]
+    const closed = this.#closed(now, connection, undefined)
+    if (following?.connection !== connection) return closed
+    const { masterAddress, via, nodeId } = following
+    const sender = via.length === 0 ? `the master at ${masterAddress}` : `the replica ${nodeId}, which feeds this one,`
+    return [
+      { type: 'log', level: 'info', text: `${sender} has ended the session: ${reason}` },
+      ...closed,
+      ...(via.length > 0 ? this.#cascade.letGo(now) : []),
+    ]
   }
 
   #refuse(now: number, connection: ConnectionId, error: TravertineError): Effect[] {

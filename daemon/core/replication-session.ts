@@ -13,8 +13,8 @@
  * A replica that was removed is retired: its session ends, and the row is free when it is `idle`, not before. A dial that is
  * under way is waited for: what it brings must not be taken for the next owner of the row.
  *
- * A node that has claimed more than the mastership had appended is not fed by it any more (`ahead`): once the log had got to
- * where that node says it ends, its row would count for bytes that it does not hold.
+ * A node that has claimed more than its master had appended or sent is not fed by that mastership any more (`ahead`), and asked
+ * for its name as well: once the log had got that far, its row would count for bytes that it does not hold.
  *
  * `closing` ends only when every channel thread has stored UNKNOWN for the row: a row must never mix two lives of a
  * replica (DESIGN 4, "row up"). Reconnect waits double from RECONNECT_MS_MIN up to RECONNECT_MS_MAX; there is no last try.
@@ -47,8 +47,11 @@ export interface ReplicationOptions {
   readonly member: Member
   /** All members, this one too. */
   readonly members: () => readonly ReplicationSession[]
-  /** Nodes that have claimed more than was appended, and why they are not fed: one map for all members of a mastership. */
-  readonly ahead: Map<string, TravertineError>
+  /**
+   * Of a master: nodes that have claimed more than there can be, and why they are not fed, one map for all members. A feeder
+   * remembers none: what those below it hold counts for nobody.
+   */
+  readonly ahead: Map<string, TravertineError> | undefined
   /** undefined: nobody is fed now. Where it changes, sessions have to be interrupted before. */
   readonly source: () => Source | undefined
   /** Readers may be shown what is not above it; undefined while it is not known. */
@@ -144,7 +147,7 @@ export class ReplicationSession {
       return [{ type: 'close', connection }]
     }
     this.#connection = connection
-    if (this.#twin(BEGUN) === undefined) return this.#begin(source)
+    if (this.#twin(BEGUN) === undefined && this.#refusal === undefined) return this.#begin(source)
     this.state = 'asking'
     return [this.#send({ type: 'status' })]
   }
@@ -243,9 +246,14 @@ export class ReplicationSession {
     return [...effects, ...this.#backOff(now, this.lastError)]
   }
 
+  /** Why the node that was met last is not fed by this mastership. */
+  get #refusal(): TravertineError | undefined {
+    return this.#nodeId === undefined ? undefined : this.#options.ahead?.get(this.#nodeId)
+  }
+
   #remember(error: TravertineError): void {
     const { ahead } = this.#options
-    if (this.#nodeId === undefined || ahead.has(this.#nodeId)) return
+    if (ahead === undefined || this.#nodeId === undefined) return
     const [eldest] = ahead.keys()
     if (eldest !== undefined && ahead.size >= NODES_AHEAD_LIMIT) ahead.delete(eldest)
     ahead.set(this.#nodeId, error)
@@ -279,7 +287,8 @@ export class ReplicationSession {
     const { nodeId } = message.status
     if (typeof nodeId === 'string') this.#nodeId = nodeId // else it is the one that we know, for all we know
     const twin = this.#twin(BEGUN)
-    return twin === undefined ? this.#begin(source) : this.#leave(now, twin)
+    if (twin !== undefined) return this.#leave(now, twin)
+    return this.#refusal === undefined ? this.#begin(source) : this.#refuse(now, this.#refusal)
   }
 
   #begun(now: number, message: Message<'session_begin_ok'>, host: string): Effect[] {
@@ -290,8 +299,7 @@ export class ReplicationSession {
     this.#nodeId = message.nodeId
     const twin = this.#twin(HAS_ROW)
     if (twin !== undefined) return this.#leave(now, twin)
-    const refusal = this.#options.ahead.get(message.nodeId)
-    if (refusal !== undefined) return this.#refuse(now, refusal)
+    if (this.#refusal !== undefined) return this.#refuse(now, this.#refusal)
     this.state = 'opening'
     this.#session = this.#options.nextSession()
     this.#rowsOpen.clear()

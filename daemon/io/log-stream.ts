@@ -20,8 +20,10 @@ export interface LogStreamOptions {
   readonly files: Segments
   /** Where the first byte stands. */
   readonly position: number
-  /** Bytes read in one go. Nothing is read while as many wait in the connection. */
+  /** Bytes read in one go. Nothing is begun while as many wait in the connection. */
   readonly sliceBytes: number
+  /** So many may wait in the connection, and a slice, when it catches up with what flushes have made durable meanwhile. */
+  readonly queueBytes: number
   /** What lies below may be read from the files. */
   readonly durablePosition: () => number
   /** Is a flush planned that writers wait for? A slice gives way to it; `pump` is called when it is through. */
@@ -37,11 +39,13 @@ export class LogStream {
   readonly #free: Buffer[] = []
   #reading = false
   /**
-   * How far behind it was when it gave way, to the flush that is planned or to the last one. That flush lets through as
-   * much as has become durable since, and a slice at least: else a channel that is always busy would leave its peers
-   * behind for ever.
+   * How far behind it was when it could not go on: it gave way to a flush, or had filled the connection (over TLS it is full for
+   * a turn, whatever the peer takes). Once it goes on it sends as much as has become durable since, and a slice at least: else a
+   * channel that is always busy would leave its peers behind for ever.
    */
-  #gaveWayAt: number | undefined
+  #heldAt: number | undefined
+  /** It gave way to the flush that is planned, or to the last one: it does not give way to a second one. */
+  #gaveWay = false
   #stopped = false
 
   constructor(options: LogStreamOptions) {
@@ -66,18 +70,20 @@ export class LogStream {
 
   /** Goes on reading from the files if the peer is behind. Called after each flush, and when the connection has room. */
   pump(): void {
-    const { clock, connection, sliceBytes } = this.#options
+    const { clock, connection, sliceBytes, queueBytes } = this.#options
     if (this.#stopped || this.#reading || this.#lag <= 0) return
     if (connection.unsentBytes >= sliceBytes) return // `drained` goes on
     if (this.#givesWay()) return
     this.#reading = true
     clock.nextTurn(() => {
       this.#reading = false
-      if (this.#stopped || (this.#gaveWayAt === undefined && this.#givesWay())) return
-      const lagEnough = this.#gaveWayAt ?? Number.POSITIVE_INFINITY
-      this.#gaveWayAt = undefined
+      if (this.#stopped || (!this.#gaveWay && this.#givesWay())) return
+      const lagEnough = this.#heldAt ?? Number.POSITIVE_INFINITY
+      this.#heldAt = undefined
+      this.#gaveWay = false
       do if (!this.#sendSlice()) return
-      while (this.#lag >= lagEnough && connection.unsentBytes < sliceBytes)
+      while (this.#lag >= lagEnough && connection.unsentBytes < queueBytes)
+      if (connection.unsentBytes >= sliceBytes) this.#heldAt = this.#lag
       this.pump()
     })
   }
@@ -92,7 +98,8 @@ export class LogStream {
 
   #givesWay(): boolean {
     if (this.#options.isFlushPlanned?.() !== true) return false
-    this.#gaveWayAt ??= this.#lag
+    this.#heldAt ??= this.#lag
+    this.#gaveWay = true
     return true
   }
 

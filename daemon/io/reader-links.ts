@@ -8,7 +8,7 @@ import type { Clock } from '../../protocol/clock.ts'
 import type { Connection } from '../../protocol/connection.ts'
 import { encodeMessage, type Message } from '../../protocol/control-message.ts'
 import { type ErrorPlace, TravertineError } from '../../protocol/errors.ts'
-import { LOG_SLICE_BYTES } from '../../protocol/limits.ts'
+import { LOG_SLICE_BYTES, READER_QUEUE_BYTES_LIMIT } from '../../protocol/limits.ts'
 import type { Segments } from '../../wal/segments.ts'
 import { LogStream } from './log-stream.ts'
 import type { SessionRegistry } from './session-registry.ts'
@@ -111,6 +111,7 @@ export class ReaderLinks {
       files,
       position,
       sliceBytes: LOG_SLICE_BYTES,
+      queueBytes: READER_QUEUE_BYTES_LIMIT,
       durablePosition,
       isFlushPlanned,
       onError: fail,

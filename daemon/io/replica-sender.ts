@@ -6,7 +6,7 @@ import type { Clock } from '../../protocol/clock.ts'
 import type { Connection } from '../../protocol/connection.ts'
 import { encodeMessage, type Message, MessageReader } from '../../protocol/control-message.ts'
 import { fromWireError, TravertineError } from '../../protocol/errors.ts'
-import { HANDSHAKE_MS_MAX, LOG_SLICE_BYTES } from '../../protocol/limits.ts'
+import { HANDSHAKE_MS_MAX, LOG_SLICE_BYTES, SENDER_QUEUE_BYTES_LIMIT } from '../../protocol/limits.ts'
 import { ReplyReader } from '../../protocol/log-reply.ts'
 import type { Segments } from '../../wal/segments.ts'
 import { LogStream } from './log-stream.ts'
@@ -115,6 +115,7 @@ export class ReplicaSender {
       files,
       position,
       sliceBytes: LOG_SLICE_BYTES,
+      queueBytes: SENDER_QUEUE_BYTES_LIMIT,
       durablePosition,
       isFlushPlanned,
       onError: (error) => this.#fail(error),
@@ -130,7 +131,7 @@ export class ReplicaSender {
       )
     if (answer.position !== resume) {
       throw new TravertineError(
-        'POSITION_MISMATCH',
+        answer.position > resume ? 'REPLICA_AHEAD' : 'POSITION_MISMATCH',
         `Cannot open a log channel: found position ${answer.position}, expected ${resume}`,
       )
     }
@@ -153,7 +154,7 @@ export class ReplicaSender {
       if (durablePosition > sent) {
         this.#fail(
           new TravertineError(
-            'POSITION_MISMATCH',
+            'REPLICA_AHEAD',
             `Cannot trust a replica: found durable position ${durablePosition}, expected at most ${sent}`,
           ),
         )

@@ -55,7 +55,7 @@ t.test('a short run', async (t) => {
   t.equal(away.length, 2, 'writers without a replica, before and after')
   const others = [...away, level!]
   for (const { seconds: stretch, commits, p50Ms, p99Ms } of others)
-    t.ok(stretch >= 0.4 && commits > 0 && p50Ms > 0 && p99Ms >= p50Ms)
+    t.ok(stretch > 0 && commits > 0 && p50Ms > 0 && p99Ms >= p50Ms)
   const watchedSeconds = others.reduce((sum, { seconds: stretch }) => sum + stretch, 0)
   t.ok(seconds > 0 && seconds + watchedSeconds < runSeconds, 'times within that of the run')
   t.ok(during.seconds >= seconds, 'the writers are watched all the while')

@@ -11,6 +11,7 @@ import { SimDisk } from '../sim/sim-disk.ts'
 
 const FOLDER = '/channel'
 const SLICE_BYTES = 1_000
+const QUEUE_BYTES = 8_000 // two of the largest flushes below
 const LOG_BYTES = 64_000
 
 /** A channel's event loop, of which a turn reads the sockets and then does what was planned before its end, in order. */
@@ -25,6 +26,8 @@ class Loop {
   durable = LOG_BYTES
   /** What each flush makes durable. */
   flushBytes = 0
+  /** What the connection was given waits in it until the next turn, as in one of TLS. */
+  takesLater = false
   #planned: (() => void)[] = []
 
   constructor() {
@@ -37,6 +40,7 @@ class Loop {
       writeAll: (buffers, taken) => {
         this.done.push('slice')
         this.sent = Buffer.concat([this.sent, ...buffers])
+        if (this.takesLater) this.unsentBytes += buffers.reduce((sum, { length }) => sum + length, 0)
         taken?.()
       },
     }
@@ -48,6 +52,7 @@ class Loop {
       files,
       position: 0,
       sliceBytes: SLICE_BYTES,
+      queueBytes: QUEUE_BYTES,
       durablePosition: () => this.durable,
       isFlushPlanned: () => this.isFlushPlanned,
       onError: (error) => {
@@ -61,6 +66,10 @@ class Loop {
     if (isSessionCome && !this.isFlushPlanned) {
       this.isFlushPlanned = true
       this.#planned.push(() => this.#flush())
+    }
+    if (this.takesLater && this.unsentBytes > 0) {
+      this.unsentBytes = 0
+      this.stream.pump()
     }
     for (const act of this.#planned.splice(0)) act()
   }
@@ -125,6 +134,39 @@ t.test('flushes are larger than a slice, turn after turn: who is behind comes ne
   loop.turn(true)
   t.ok(loop.done.filter((what) => what === 'slice').length <= 4, 'no more than has become durable, and a slice')
 })
+
+t.test(
+  'the same over a connection that takes what it was given a turn later, and no more than its queue holds',
+  async (t) => {
+    for (const flushSlices of [0.5, 1, 3, 4]) {
+      const loop = new Loop()
+      loop.takesLater = true
+      loop.durable = 20_000
+      loop.flushBytes = flushSlices * SLICE_BYTES
+      loop.stream.pump()
+      loop.turn(true)
+      const begin = loop.durable - loop.sent.length
+      let most = 0
+      while (loop.durable < LOG_BYTES - loop.flushBytes) {
+        loop.turn(true)
+        most = Math.max(most, loop.unsentBytes)
+      }
+      const end = loop.durable - loop.sent.length
+      t.ok(end < begin, `${flushSlices} slices a flush: ${begin} bytes behind, then ${end}`)
+      t.ok(most < QUEUE_BYTES + SLICE_BYTES, `${most} bytes wait`)
+      t.ok(loop.log.subarray(0, loop.sent.length).equals(loop.sent))
+    }
+    const loop = new Loop()
+    loop.takesLater = true
+    loop.durable = 20_000
+    loop.flushBytes = 4 * QUEUE_BYTES
+    loop.stream.pump()
+    for (let i = 0; i < 3; i++) {
+      loop.turn(true)
+      t.ok(loop.unsentBytes < QUEUE_BYTES + SLICE_BYTES, `${loop.unsentBytes} bytes wait, whatever becomes durable`)
+    }
+  },
+)
 
 t.test(
   'a connection that is full is not read for; when it has drained, and has a flush before it, it goes on',

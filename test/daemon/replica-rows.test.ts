@@ -134,44 +134,60 @@ t.test(
   },
 )
 
-t.test('REP-34 REP-36: a row that is down stays down, whatever the same packet says behind that', async (t) => {
+/** A master's rows, of which one is dialled; `told` has what became of it. */
+function openRow(told: string[]): (bytes: Buffer) => void {
   const disk = new SimDisk()
   disk.makeDirectory('/c')
+  let handler: ConnectionHandler | undefined
+  const handle = (given: ConnectionHandler): void => {
+    handler = given
+  }
+  const connection = { ...silentConnection(nothing), handle }
+  const rows = new ReplicaRows({
+    world: {
+      clock: nodeWorld.clock,
+      network: { dial: () => connection, listen: () => Promise.reject(new Error('nobody listens')) },
+    },
+    channel: 0,
+    keeper: {
+      up: (_, position, then) => {
+        told.push(`up ${position}`)
+        then()
+      },
+      durable: (_, position) => told.push(`durable ${position}`),
+      down: (_, then) => then(),
+    },
+    openFiles: () => new Segments({ disk, directory: '/c', segmentBytes: 0, access: 'read' }),
+    durablePosition: () => 0,
+    onRow: (type, _row, _session, error) => {
+      if (type === 'rowDown') told.push(`down ${error?.code}`)
+    },
+  })
+  rows.open(1, 9n, PEER)
+  return (bytes) => handler?.data(bytes)
+}
+
+function opened(position: number): Buffer {
   const term = { number: 1n, nodeId: '0b9d1e2f-3a4b-4c5d-8e6f-778899aabbcc', tag: 1 }
   const noProducer = { sequence: 0, missing: [], lastEpoch: 0n, lastTerm: term, since: 0n }
-  const opened = encodeMessage({ type: 'log_open_ok', position: 0, term, ...noProducer })
+  return encodeMessage({ type: 'log_open_ok', position, term, ...noProducer })
+}
+
+t.test('REP-34 REP-36: a row that is down stays down, whatever the same packet says behind that', async (t) => {
   const error = { code: 'DISK_LOW', message: 'Cannot take more', hint: '', where: {} } as const
-  for (const end of [encodeErrorReply(ReplyType.ERROR, 0, error), encodeDurableReply(9, 9, 1)]) {
+  for (const [end, code] of [
+    [encodeErrorReply(ReplyType.ERROR, 0, error), 'DISK_LOW'],
+    [encodeDurableReply(9, 9, 1), 'REPLICA_AHEAD'], // nothing was sent yet
+  ] as const) {
     const told: string[] = []
-    let handler: ConnectionHandler | undefined
-    const handle = (given: ConnectionHandler): void => {
-      handler = given
-    }
-    const connection = { ...silentConnection(nothing), handle }
-    const rows = new ReplicaRows({
-      world: {
-        clock: nodeWorld.clock,
-        network: { dial: () => connection, listen: () => Promise.reject(new Error('nobody listens')) },
-      },
-      channel: 0,
-      keeper: {
-        up: (_, position, then) => {
-          told.push(`up ${position}`)
-          then()
-        },
-        durable: (_, position) => told.push(`durable ${position}`),
-        down: (_, then) => {
-          told.push('down')
-          then()
-        },
-      },
-      openFiles: () => new Segments({ disk, directory: '/c', segmentBytes: 0, access: 'read' }),
-      durablePosition: () => 0,
-      onRow: nothing,
-    })
-    rows.open(1, 9n, PEER)
-    const replies = Buffer.concat([encodeDurableReply(0, 0, 1), end, encodeDurableReply(0, 0, 1)])
-    handler?.data(Buffer.concat([opened, replies]))
-    t.same(told, ['up 0', 'durable 0', 'down'])
+    const replies = [encodeDurableReply(0, 0, 1), end, encodeDurableReply(0, 0, 1)]
+    openRow(told)(Buffer.concat([opened(0), ...replies]))
+    t.same(told, ['up 0', 'durable 0', `down ${code}`])
   }
+})
+
+t.test('REP-17: a replica that opens a channel beyond what its session has said', async (t) => {
+  const told: string[] = []
+  openRow(told)(opened(1))
+  t.same(told, ['down REPLICA_AHEAD'])
 })
