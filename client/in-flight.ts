@@ -314,6 +314,8 @@ export class InFlight implements ReceiptOwner {
         if (receipt.isFailed && this.#departures.canBeLeftOut(of)) this.#answer(receipt)
       } else if (missing.some(([from, to]) => from <= of && of <= to)) {
         this.#answer(receipt, receipt.refusal ?? REFUSED_UNHEARD)
+      } else {
+        receipt.refusal = undefined // a node that was going had refused it; this one's log has it from another one
       }
     }
     this.#dropAnswered()

@@ -24,7 +24,7 @@ import { DeadlineSweep } from './deadline-sweep.ts'
 import { CLOSED, connectionLost, sentBefore } from './failures.ts'
 import { FrameBuffer, type FrameDraft } from './frame-buffer.ts'
 import { FrameSealer } from './frame-sealer.ts'
-import { InFlight } from './in-flight.ts'
+import { InFlight, type LostRange } from './in-flight.ts'
 import { LogLink, type LogLinkHandler } from './log-link.ts'
 import type { ProducerClaim } from './open-log.ts'
 import type { KnownOfProducer } from './opening.ts'
@@ -230,12 +230,15 @@ export class Producer implements LogLinkHandler {
     this.#since = since
     this.#openings += 1
     this.#frames.kept.rewind((sequence) => this.#inFlight.fateOf(sequence))
-    if (lost !== undefined) {
-      this.#lostSessions += lost.to - lost.from + 1
-      this.#options.onLost({ channel: this.#inFlight.channel, ...lost })
-    }
+    if (lost !== undefined) this.#tellLost(lost)
     this.#settle()
     this.#whenOpen.resolve()
+  }
+
+  /** In a turn of its own: what the application does there, throwing included, is not in the middle of ours. */
+  #tellLost(lost: LostRange): void {
+    this.#lostSessions += lost.to - lost.from + 1
+    this.clock.nextTurn(() => this.#options.onLost({ channel: this.#inFlight.channel, ...lost }))
   }
 
   broken(): void {

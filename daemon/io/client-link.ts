@@ -42,7 +42,7 @@ export class ClientLink implements ProducerLink {
   readonly #reader: FrameReader
   readonly #peer: string
   #lastSequence: number
-  /** Numbers up to this one may be left out. */
+  /** Numbers up to this one may be left out: the next one may come first. */
   #leapMax: number
   #replies: Buffer[] = []
   /** Somebody waits for one of them. */
@@ -55,7 +55,7 @@ export class ClientLink implements ProducerLink {
     this.#options = options
     this.#peer = options.connection.peer
     this.#lastSequence = options.sequence
-    this.#leapMax = options.sent === 0 ? Number.MAX_SAFE_INTEGER : options.sent
+    this.#leapMax = options.sent === 0 ? Number.MAX_SAFE_INTEGER - 1 : options.sent
     this.#reader = new FrameReader(options.headerSeed, { channel: options.channel, peer: this.#peer })
     options.connection.handle({
       data: (chunk) => this.receive(chunk),
@@ -160,7 +160,7 @@ export class ClientLink implements ProducerLink {
     const sequence = readU64Number(buffer, at + HeaderOffset.producerSequence)
     if (
       sequence <= this.#lastSequence ||
-      (sequence !== this.#lastSequence + 1 && sequence > this.#leapMax) ||
+      (sequence !== this.#lastSequence + 1 && sequence > this.#leapMax + 1) ||
       readU32(buffer, at + HeaderOffset.producerId) !== producer.idLow ||
       readU32(buffer, at + HeaderOffset.producerId + 4) !== producer.idHigh
     ) {
@@ -182,6 +182,6 @@ export class ClientLink implements ProducerLink {
 
   #expected(): string {
     const next = this.#lastSequence + 1
-    return this.#leapMax > next ? `${next} to ${this.#leapMax}` : `${next}`
+    return this.#leapMax >= next ? `${next} to ${this.#leapMax + 1}` : `${next}`
   }
 }

@@ -223,7 +223,7 @@ export class ClientLinks {
     this.#leaving.delete(producer)
     if (producer.link !== undefined || this.#waiting.has(producer)) return
     if (producer.queued > 0) this.#leaving.add(producer)
-    else this.#live.delete(producer.id)
+    else if (this.#live.get(producer.id) === producer) this.#live.delete(producer.id) // else it has come back as another object
   }
 
   /** The session of a connection has ended. */

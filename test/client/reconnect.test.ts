@@ -170,11 +170,11 @@ t.test('between STORED and PROPAGATED, another history: what it does not hold is
   t.strictSame(error.stored, { term: TERM, epoch: 5n, sequence: 2 }, 'where it was')
   await expectError(t, unread!.propagated, 'SESSION_LOST', 'lost')
   t.equal((await unread!.stored).epoch, 5n, 'what was reached stays reached')
-  t.strictSame(told, [{ channel: 1, from: 2, to: 3 }])
   t.equal(channel.lostSessions, 2)
 
   const next = await node.link(1)
   await next.received(1)
+  t.strictSame(told, [{ channel: 1, from: 2, to: 3 }])
   t.same(next.sequences, [4], 'the numbers of lost ones are not used again')
   next.stored(3, 4) // the new mastership uses epoch numbers of the lost tail again
   next.stored(6, 4)
@@ -247,6 +247,44 @@ t.test('SHUTTING_DOWN refuses for one node only: the next one gets the session',
   next.stored(9, 2)
   t.strictSame(await receipts[1]!.stored, { term: NEXT_TERM, epoch: 9n, sequence: 2 })
 })
+
+t.test('SHUTTING_DOWN counts no more where the session is found in the log that comes next', async (t) => {
+  const { node, link, channel } = await open(t)
+  const receipt = session(channel).end()
+  await link.received(1) // this node has it in its log, and dies
+  node.term = NEXT_TERM
+  node.breakAll()
+  const second = await node.link(1)
+  await second.received(1)
+  second.rejected(1, 'SHUTTING_DOWN')
+  t.equal(await stateOf(receipt.stored), 'pending')
+  holds(node, 1)
+  node.breakAll()
+  const third = await node.link(2)
+  third.stored(5, 1)
+  t.equal((await receipt.stored).epoch, 5n)
+})
+
+t.test(
+  'onLost is told when the channel is open again, and nothing hangs on what the application does there',
+  async (t) => {
+    const states: string[] = []
+    const opened: { channel?: Opened['channel'] } = {}
+    const onLost = (): void => void states.push(opened.channel!.state)
+    const { node, link, channel } = await open(t, { onLost })
+    opened.channel = channel
+    const receipt = session(channel).end()
+    await link.received(1)
+    link.stored(5, 1)
+    await receipt.stored
+    node.term = NEXT_TERM
+    holds(node, 0)
+    node.breakAll()
+    await node.link(1)
+    while (states.length === 0) await settled()
+    t.same(states, ['open'])
+  },
+)
 
 t.test('what another try cannot mend ends the channel', async (t) => {
   const ends: [string, (link: FakeLink) => void][] = [

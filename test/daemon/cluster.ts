@@ -95,7 +95,7 @@ export class Cluster {
     const directory = this.directory(name)
     const onLog = (line: LogLine): void => void this.lines.push(line)
     const config = { directory, segmentsAhead: this.#segmentsAhead, admin: this.#admin, onLog }
-    const node = name === 'm' ? await startNode({ ...config, port: 0 }) : await startReplica(config, wanted)
+    const node = name === 'm' ? await startNode({ ...config, port: 0 }) : await startOnOwnPort(config, wanted)
     this.#running.set(name, node)
     this.#ports.set(name, node.port)
     return node
@@ -162,8 +162,8 @@ function isPrefixButForMark(master: Buffer, replica: Buffer): boolean {
 const PORT_MIN = 11_000
 const PORT_MAX = 30_000
 
-/** Members are known by their control port, so that one is fixed; log channel k listens on port + 1 + k then. */
-async function startReplica(config: NodeConfig, port: number | undefined): Promise<TravertineNode> {
+/** For members, and whoever has to be found again: the control port is the one of before; log channel k listens on port + 1 + k then. */
+export async function startOnOwnPort(config: NodeConfig, port: number | undefined): Promise<TravertineNode> {
   for (;;) {
     const wanted = port ?? randomInt(PORT_MIN, PORT_MAX)
     try {

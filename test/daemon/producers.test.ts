@@ -97,6 +97,12 @@ t.test('REP-22 REP-61: what a producer may not say', async (t) => {
   t.equal(error?.code, 'PRODUCER_SEQUENCE', 'a session that is in the log is not taken again')
   const leap = await client.resume(0, { producer, sent: 4, since: 0n })
   t.equal((await leap.link.errorOf(leap.link.frame([put('far')], { sequence: 6 })))?.code, 'PRODUCER_SEQUENCE')
+  const { link: next } = await client.resume(0, { producer, sent: 4, since: 0n })
+  next.sequence = 4
+  next.write(put('next'))
+  await next.untilStored(5)
+  const { answer } = await client.resume(0, { producer, sent: 5, since: 0n })
+  t.match(answer, { sequence: 5, missing: [[2, 4]] }, 'all that was sent may be left out, and the next one is taken')
 })
 
 t.test('REP-22: a new producer may begin with any number, and then counts one by one', async (t) => {

@@ -10,6 +10,7 @@ import { findMaster } from '../../client/find-master.ts'
 import { checkConnectOptions } from '../../client/options.ts'
 import type { World } from '../../protocol/world.ts'
 import type { SeededRandom } from '../sim/seeded-random.ts'
+import { breaksProtocol } from '../torture/breaks-protocol.ts'
 import type { ClientHistory, Session } from './history.ts'
 import { termName } from './log-view.ts'
 import type { Actor } from './scheduler.ts'
@@ -168,7 +169,7 @@ export class SimClient {
       this.#options.history[level](session, { term: termName(term), epoch: Number(epoch) })
       then()
     } catch (error) {
-      if (!(error instanceof ClientError)) throw error
+      if (!(error instanceof ClientError) || breaksProtocol(error)) throw error
       if (level === 'propagated' && error.outcome !== 'lost') return
       session.outcome = error.outcome
       session.toldIn = client === undefined ? undefined : termName(client.info.term)

@@ -9,6 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { type Channel, ClientError, type Receipt, type Session } from '../../client/client.ts'
 import { KIB, MIB } from '../../protocol/limits.ts'
 import { SeededRandom } from '../sim/seeded-random.ts'
+import { breaksProtocol } from './breaks-protocol.ts'
 import type { ClientHistory, SessionContent, SessionId, SessionRecord } from './client-history.ts'
 import { ReconnectingClient } from './reconnecting-client.ts'
 import { entriesOf, STORAGE, VALUE_BYTES_MIN } from './session-content.ts'
@@ -201,7 +202,7 @@ class Writer {
   }
 
   #note(record: SessionRecord, error: unknown): void {
-    if (!(error instanceof ClientError)) throw error
+    if (!(error instanceof ClientError) || breaksProtocol(error)) throw error
     record.failed ??= { outcome: error.outcome, code: error.code }
   }
 
