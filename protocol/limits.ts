@@ -119,6 +119,8 @@ export const HEARTBEAT_INTERVAL_MS = 500
 export const HEARTBEAT_TIMEOUT_MS = 3_000
 export const RECONNECT_MS_MIN = 50
 export const RECONNECT_MS_MAX = 2_000
+/** Silence on a replica's log connection after which it is made anew, where bytes are on their way and the control connection lives. */
+export const ACK_SILENCE_MS_MAX = 15_000
 /** Nodes that a mastership remembers to have claimed more than it had appended (REPLICA_AHEAD); then the eldest is judged anew. */
 export const NODES_AHEAD_LIMIT = 64
 /** A feeder that nobody feeds lets go of those below so often, and for so long: others try again meanwhile, more than once. */

@@ -12,7 +12,6 @@ import type { TravertineError } from '../../protocol/errors.ts'
 import { sameTerm } from '../../protocol/ids.ts'
 import { REPLICA_COUNT_LIMIT, UNFED_MS_MAX, UNFED_REST_MS } from '../../protocol/limits.ts'
 import { nextConfig, type WantedConfig } from '../../wal/config-change.ts'
-import type { ConnectionState } from './connections.ts'
 import type { ConnectionId, Effect, Event } from './events.ts'
 import type { NodeFacts } from './node-facts.ts'
 import { Replicas } from './replicas.ts'
@@ -105,8 +104,8 @@ export class Cascade {
   }
 
   /** @throws what ReplicationSession throws */
-  message(now: number, row: number, state: ConnectionState, message: Message): Effect[] {
-    return this.#replicas.message(now, row, state, message)
+  message(now: number, row: number, message: Message): Effect[] {
+    return this.#replicas.message(now, row, message)
   }
 
   closed(now: number, row: number, connection: ConnectionId, error: TravertineError | undefined): Effect[] {

@@ -181,7 +181,7 @@ export class MasterCore implements Core {
     const state = this.#connections.heard(connection, now)
     if (state === undefined) return []
     try {
-      if (state.row !== undefined) return this.#replicas.message(now, state.row, state, message)
+      if (state.row !== undefined) return this.#replicas.message(now, state.row, message)
       return this.#clientMessage(connection, message)
     } catch (error) {
       if (!(error instanceof TravertineError)) throw error

@@ -141,7 +141,7 @@ export class ReplicaCore implements Core {
     const state = this.#connections.heard(connection, now)
     if (state === undefined) return []
     try {
-      if (state.row !== undefined) return this.#cascade.message(now, state.row, state, message)
+      if (state.row !== undefined) return this.#cascade.message(now, state.row, message)
       return this.#dispatch(now, connection, message)
     } catch (error) {
       if (!(error instanceof TravertineError)) throw error

@@ -7,7 +7,6 @@
 import type { ClusterConfig, Member } from '../../protocol/cluster-config.ts'
 import type { Message } from '../../protocol/control-message.ts'
 import type { TravertineError } from '../../protocol/errors.ts'
-import type { ConnectionState } from './connections.ts'
 import type { ConnectionId, Effect, Event } from './events.ts'
 import type { ReplicationSession } from './replication-session.ts'
 
@@ -50,8 +49,8 @@ export class Replicas {
   }
 
   /** @throws what ReplicationSession throws */
-  message(now: number, row: number, { peer }: ConnectionState, message: Message): Effect[] {
-    return this.#of(row)?.message(now, message, hostOf(peer)) ?? []
+  message(now: number, row: number, message: Message): Effect[] {
+    return this.#of(row)?.message(now, message) ?? []
   }
 
   closed(now: number, row: number, connection: ConnectionId, error: TravertineError | undefined): Effect[] {
@@ -94,5 +93,3 @@ export class Replicas {
     return this.all.find(({ member }) => member.row === row)
   }
 }
-
-const hostOf = (peer: string): string => peer.slice(0, peer.lastIndexOf(':'))

@@ -19,6 +19,7 @@
  * `closing` ends only when every channel thread has stored UNKNOWN for the row: a row must never mix two lives of a
  * replica (DESIGN 4, "row up"). Reconnect waits double from RECONNECT_MS_MIN up to RECONNECT_MS_MAX; there is no last try.
  */
+import { splitAddress } from '../../protocol/address.ts'
 import type { Member } from '../../protocol/cluster-config.ts'
 import type { Message } from '../../protocol/control-message.ts'
 import { negotiateVersion, PROTOCOL_VERSION_MAX, PROTOCOL_VERSION_MIN } from '../../protocol/control-message.ts'
@@ -178,12 +179,12 @@ export class ReplicationSession {
   }
 
   /** @throws MESSAGE_UNEXPECTED, CHANNEL_COUNT_MISMATCH */
-  message(now: number, message: Message, host: string): Effect[] {
+  message(now: number, message: Message): Effect[] {
     switch (message.type) {
       case 'status_ok':
         return this.#answered(now, message)
       case 'session_begin_ok':
-        return this.#begun(now, message, host)
+        return this.#begun(now, message)
       case 'heartbeat_ok':
         return []
       case 'group_commit_ok':
@@ -291,7 +292,7 @@ export class ReplicationSession {
     return this.#refusal === undefined ? this.#begin(source) : this.#refuse(now, this.#refusal)
   }
 
-  #begun(now: number, message: Message<'session_begin_ok'>, host: string): Effect[] {
+  #begun(now: number, message: Message<'session_begin_ok'>): Effect[] {
     if (this.state !== 'beginning') throw this.#unexpected(message)
     negotiateVersion({ versionMin: message.version, versionMax: message.version }) // it is one of ours
     checkChannels(this.#options.facts, message.logPorts.length)
@@ -314,7 +315,7 @@ export class ReplicationSession {
         peerSession: message.session,
         version: message.version,
         secret: message.secret,
-        host,
+        host: splitAddress(this.member.address)![0], // as it was dialled (REP-1), and as a certificate names it
         ports: message.logPorts,
         resume: message.resume,
       },

@@ -110,6 +110,7 @@ export class LogStream {
     try {
       const buffer = this.#free.pop() ?? Buffer.allocUnsafeSlow(sliceBytes)
       const slice = buffer.subarray(0, files.read(this.#position, buffer.subarray(0, Math.min(this.#lag, sliceBytes))))
+      if (slice.length === 0) throw cutShort(files.pathAt(this.#position), this.#position)
       connection.writeAll([slice], () => this.#free.push(buffer))
       this.#position += slice.length
     } catch (thrown) {
@@ -120,3 +121,10 @@ export class LogStream {
     return true
   }
 }
+
+/** Of a file that was whole when it was opened. */
+const cutShort = (file: string, offset: number): TravertineError =>
+  new TravertineError('LOG_DAMAGED', 'Cannot read what is durable: found the end of the files, expected more', {
+    where: { file, offset },
+    hint: 'somebody has cut or removed files of the log: keep the directory, and let a replica take over',
+  })

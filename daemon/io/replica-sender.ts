@@ -1,12 +1,20 @@
 /**
  * The master's end of one replica's log connection on one channel: opens it, streams the log (log-stream.ts), and hears
  * what the replica has made durable.
+ *
+ * A network may swallow one connection and leave the others be: TCP notices after a quarter of an hour, or never. So where bytes
+ * are on their way and nothing has come back for ACK_SILENCE_MS_MAX, the row goes down and is opened anew.
  */
-import type { Clock } from '../../protocol/clock.ts'
+import type { Clock, Timer } from '../../protocol/clock.ts'
 import type { Connection } from '../../protocol/connection.ts'
 import { encodeMessage, type Message, MessageReader } from '../../protocol/control-message.ts'
 import { fromWireError, TravertineError } from '../../protocol/errors.ts'
-import { HANDSHAKE_MS_MAX, LOG_SLICE_BYTES, SENDER_QUEUE_BYTES_LIMIT } from '../../protocol/limits.ts'
+import {
+  ACK_SILENCE_MS_MAX,
+  HANDSHAKE_MS_MAX,
+  LOG_SLICE_BYTES,
+  SENDER_QUEUE_BYTES_LIMIT,
+} from '../../protocol/limits.ts'
 import { ReplyReader } from '../../protocol/log-reply.ts'
 import type { Segments } from '../../wal/segments.ts'
 import { LogStream } from './log-stream.ts'
@@ -41,12 +49,17 @@ export class ReplicaSender {
   /** From `log_open_ok` on. */
   #stream: LogStream | undefined
   #down = false
+  #durablePosition: number
+  /** Runs while bytes are on their way, and no longer than until it finds none. */
+  #silence: Timer | undefined
+  #hasReplied = false
   /** Received position as the replica says: status only. */
   receivedPosition: number
 
   constructor(options: ReplicaSenderOptions) {
     this.#options = options
     this.receivedPosition = options.resume
+    this.#durablePosition = options.resume
     this.#connection = options.connection
     this.#handshake()
   }
@@ -54,11 +67,13 @@ export class ReplicaSender {
   /** Bytes that are being flushed at `position`; sent at once if this sender is level and the connection has room. */
   offer(position: number, buffers: readonly Buffer[], bytes: number): void {
     this.#stream?.offer(position, buffers, bytes)
+    this.#watch()
   }
 
   /** Goes on reading from the files if this sender is behind. */
   pump(): void {
     this.#stream?.pump()
+    this.#watch()
   }
 
   close(): void {
@@ -105,6 +120,18 @@ export class ReplicaSender {
     this.#stream = stream
     this.#connection.handle({ data: (bytes) => this.#receive(bytes), drained: () => stream.pump(), closed })
     onOpen(resume)
+  }
+
+  #watch(): void {
+    if (this.#silence !== undefined || this.#stream === undefined || this.#down) return
+    if (Math.max(this.#stream.position, this.#options.durablePosition()) <= this.#durablePosition) return
+    this.#hasReplied = false
+    this.#silence = this.#options.clock.after(ACK_SILENCE_MS_MAX, () => {
+      this.#silence = undefined
+      const isWaiting = this.#stream !== undefined && this.#stream.position > this.#durablePosition
+      if (isWaiting && !this.#hasReplied) this.#fail(silent(this.#options.channel))
+      else this.#watch()
+    })
   }
 
   #openStream(): LogStream {
@@ -160,6 +187,8 @@ export class ReplicaSender {
         )
         return
       }
+      this.#hasReplied = true
+      this.#durablePosition = durablePosition
       this.receivedPosition = receivedPosition
       this.#options.onDurable(durablePosition, flushMicros)
     },
@@ -172,12 +201,20 @@ export class ReplicaSender {
   #fail(error: TravertineError | undefined): void {
     if (this.#down) return
     this.#down = true
+    this.#silence?.cancel()
     this.#connection.destroy()
     this.#stream?.stop()
     this.#options.files.close()
     this.#options.onDown(error)
   }
 }
+
+const silent = (channel: number): TravertineError =>
+  new TravertineError(
+    'CONNECTION_LOST',
+    `Cannot stream channel ${channel}: found no answer for ${ACK_SILENCE_MS_MAX / 1000} s, expected what is durable`,
+    { hint: 'look at the network and at the disk of the replica; it is tried again' },
+  )
 
 function lost(channel: number, cause: Error | undefined): TravertineError {
   const how = cause?.message ?? 'the replica closed the connection'

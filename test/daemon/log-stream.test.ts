@@ -199,3 +199,15 @@ t.test('a slice that is planned when the stream is stopped is not sent', async (
   loop.turn(true)
   t.same(loop.done, ['flush'])
 })
+
+t.test('files that somebody has cut are an error, not a loop', async (t) => {
+  const loop = new Loop()
+  loop.durable = LOG_BYTES + 2 * SLICE_BYTES // so much is durable, the files say less
+  loop.stream.pump()
+  t.throws(
+    () => {
+      for (let i = 0; i < (2 * LOG_BYTES) / SLICE_BYTES; i++) loop.turn(true)
+    },
+    { code: 'LOG_DAMAGED', where: { offset: LOG_BYTES } },
+  )
+})

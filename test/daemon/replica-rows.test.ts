@@ -4,8 +4,10 @@
  */
 import t from 'tap'
 import { ReplicaRows, type ReplicaRowsOptions } from '../../daemon/io/replica-rows.ts'
+import type { Clock } from '../../protocol/clock.ts'
 import type { Connection, ConnectionHandler } from '../../protocol/connection.ts'
 import { encodeMessage } from '../../protocol/control-message.ts'
+import { ACK_SILENCE_MS_MAX } from '../../protocol/limits.ts'
 import { encodeDurableReply, encodeErrorReply, ReplyType } from '../../protocol/log-reply.ts'
 import { Segments } from '../../wal/segments.ts'
 import { nodeWorld } from '../../world/node-world.ts'
@@ -135,7 +137,7 @@ t.test(
 )
 
 /** A master's rows, of which one is dialled; `told` has what became of it. */
-function openRow(told: string[]): (bytes: Buffer) => void {
+function openRow(told: string[], clock: Clock = nodeWorld.clock): { rows: ReplicaRows; hear: (bytes: Buffer) => void } {
   const disk = new SimDisk()
   disk.makeDirectory('/c')
   let handler: ConnectionHandler | undefined
@@ -144,10 +146,7 @@ function openRow(told: string[]): (bytes: Buffer) => void {
   }
   const connection = { ...silentConnection(nothing), handle }
   const rows = new ReplicaRows({
-    world: {
-      clock: nodeWorld.clock,
-      network: { dial: () => connection, listen: () => Promise.reject(new Error('nobody listens')) },
-    },
+    world: { clock, network: { dial: () => connection, listen: () => Promise.reject(new Error('nobody listens')) } },
     channel: 0,
     keeper: {
       up: (_, position, then) => {
@@ -164,7 +163,7 @@ function openRow(told: string[]): (bytes: Buffer) => void {
     },
   })
   rows.open(1, 9n, PEER)
-  return (bytes) => handler?.data(bytes)
+  return { rows, hear: (bytes) => handler?.data(bytes) }
 }
 
 function opened(position: number): Buffer {
@@ -181,13 +180,50 @@ t.test('REP-34 REP-36: a row that is down stays down, whatever the same packet s
   ] as const) {
     const told: string[] = []
     const replies = [encodeDurableReply(0, 0, 1), end, encodeDurableReply(0, 0, 1)]
-    openRow(told)(Buffer.concat([opened(0), ...replies]))
+    openRow(told).hear(Buffer.concat([opened(0), ...replies]))
     t.same(told, ['up 0', 'durable 0', `down ${code}`])
   }
 })
 
 t.test('REP-17: a replica that opens a channel beyond what its session has said', async (t) => {
   const told: string[] = []
-  openRow(told)(opened(1))
+  openRow(told).hear(opened(1))
   t.same(told, ['down REPLICA_AHEAD'])
 })
+
+t.test(
+  'a replica that says nothing of what it was sent is away; one that says something is not, nor one that has all',
+  async (t) => {
+    const told: string[] = []
+    const timers: { readonly ms: number; readonly act: () => void }[] = []
+    const clock: Clock = {
+      ...nodeWorld.clock,
+      after: (ms, act) => {
+        const timer = { ms, act }
+        timers.push(timer)
+        return { cancel: () => void timers.splice(timers.indexOf(timer), 1) }
+      },
+    }
+    const wait = (): void => timers.shift()!.act()
+    const { rows, hear } = openRow(told, clock)
+    hear(opened(0))
+    t.same(timers, [], 'nothing is on its way')
+    rows.offer(0, [Buffer.alloc(10)], 10)
+    rows.offer(10, [Buffer.alloc(10)], 10)
+    t.same(
+      timers.map(({ ms }) => ms),
+      [ACK_SILENCE_MS_MAX],
+    )
+    hear(encodeDurableReply(10, 10, 1))
+    wait()
+    t.equal(timers.length, 1, 'it goes on to be watched')
+    hear(encodeDurableReply(20, 20, 1))
+    wait()
+    t.same(timers, [], 'it has all')
+    rows.offer(20, [Buffer.alloc(10)], 10)
+    t.same(told.splice(0), ['up 0', 'durable 10', 'durable 20'])
+    wait()
+    t.same(told, ['down CONNECTION_LOST'])
+    t.same(timers, [])
+  },
+)

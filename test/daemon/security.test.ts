@@ -31,7 +31,11 @@ interface Pair {
   readonly address: string
 }
 
-async function startPair(t: Teardown, of: { master: NodeSecurity; replica: NodeSecurity }): Promise<Pair> {
+async function startPair(
+  t: Teardown,
+  of: { master: NodeSecurity; replica: NodeSecurity; host?: string },
+): Promise<Pair> {
+  const { host = '127.0.0.1' } = of
   const root = temporaryDirectory(t)
   const shared = { clusterId: CLUSTER, channels: 1, segmentBytes: 1 << 20 }
   const run = async (role: 'master' | 'replica', replicas: readonly string[]): Promise<TravertineNode> => {
@@ -42,8 +46,8 @@ async function startPair(t: Teardown, of: { master: NodeSecurity; replica: NodeS
     return node
   }
   const replica = await run('replica', [])
-  const master = await run('master', [`127.0.0.1:${replica.port}`])
-  return { master, replica, address: `127.0.0.1:${master.port}` }
+  const master = await run('master', [`${host}:${replica.port}`])
+  return { master, replica, address: `${host}:${master.port}` }
 }
 
 const put = { op: 'put', storage: 1, key: 'key', value: Buffer.from('value') } as const
@@ -131,6 +135,17 @@ t.test('REP-55: TLS on control and log ports, between nodes too, together with a
   )
   master.renewSecurity({ secrets: [ALL], tls: nodeTls })
   t.ok(await client.write([put], { level: 'propagated' }), 'renewed while in use')
+})
+
+t.test('REP-1 REP-55: certificates that name a host and no address, for control and log connections', async (t) => {
+  const [certificateFile, keyFile, authorityFile] = ['named.crt', 'named.key', 'named-ca.crt'].map(file)
+  const tls = readTlsFiles({ certificateFile, keyFile, authorityFile })
+  const named = { tls }
+  const { master, address } = await startPair(t, { master: named, replica: named, host: 'localhost' })
+  const client = await connect({ address, security: { tls: readTlsFiles({ authorityFile }) } })
+  t.teardown(() => client.close())
+  t.ok(await client.write([put], { level: 'propagated' }))
+  t.equal(master.status().replicas[0]?.state, 'streaming')
 })
 
 t.test('an address that others can reach wants a secret, TLS, or a word in writing', async (t) => {
