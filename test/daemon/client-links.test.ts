@@ -7,7 +7,7 @@ import { ClientLinks } from '../../daemon/io/client-links.ts'
 import { SessionRegistry } from '../../daemon/io/session-registry.ts'
 import type { Connection, ConnectionHandler } from '../../protocol/connection.ts'
 import { encodeFrame, FrameKind, headerSeed } from '../../protocol/frame.ts'
-import { channelId, clusterId, nodeId, termNumber } from '../../protocol/ids.ts'
+import { byteOffset, channelId, clusterId, epoch, nodeId, termNumber } from '../../protocol/ids.ts'
 import type { Board } from '../../wal/board.ts'
 import type { ChannelLog } from '../../wal/channel-log.ts'
 import { masterTable, type Producer } from '../../wal/producer.ts'
@@ -70,23 +70,24 @@ t.test('REP-65: the end of an older connection leaves the producer of the newer 
   const accepted: { readonly producer: Producer; readonly sequence: number }[] = []
   const log: Partial<ChannelLog> = {
     accept: (buffer, at, _bytes, origin) => {
-      accepted.push({ producer: origin as Producer, sequence: Number(buffer.readBigUInt64LE(at + 64)) })
+      const producer = origin as Producer // as links give it
+      accepted.push({ producer, sequence: Number(buffer.readBigUInt64LE(at + 64)) })
     },
     awaitPropagated: nothing,
   }
-  const board: Partial<Board> = { open: () => 5n as ReturnType<Board['open']>, shownEpoch: (low) => low as never }
+  const board: Partial<Board> = { open: () => epoch(5n), shownEpoch: (low) => epoch(low) }
   const term = { number: termNumber(1n), nodeId: nodeId('0b9d1e2f-3a4b-4c5d-8e6f-778899aabbcc'), tag: 7 }
   const links = new ClientLinks({
     clock: nodeWorld.clock,
     channel: 0,
     registry,
-    log: log as ChannelLog, // the rest of both is not used
-    board: board as Board,
+    log: log as ChannelLog, // the rest is not used
+    board: board as Board, // the same
     producers,
     term,
-    history: [{ term, starts: [0 as never], baseEpoch: 0n as never, firstEpoch: 1n as never }],
+    history: [{ term, starts: [byteOffset(0)], baseEpoch: epoch(0n), firstEpoch: epoch(1n) }],
     headerSeed: SEED,
-    refusal: nothing as () => undefined,
+    refusal: () => undefined,
     onAccepted: nothing,
     onError: (error) => t.fail(error.message),
     onClose: nothing,
