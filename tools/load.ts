@@ -170,7 +170,7 @@ async function open(options: Options, onLost: (lost: LostSessions) => void): Pro
     'Cannot load to the level propagated: found no replica that the master asks for',
     {
       where: { peer: address },
-      hint: 'load with --level stored, or create the master with --replica',
+      hint: 'load with --level stored, or add a replica: travertine member add',
     },
   )
 }
