@@ -17,7 +17,7 @@ const put = { op: 'put', storage: 1n, key: 'key', value: Buffer.from('value') } 
 interface Scene {
   readonly directory: string
   readonly channel: Channel
-  /** The number of the last session that may be in the log. */
+  /** What `onLost` was told. */
   readonly lost: LostSessions[]
   stop(): Promise<void>
 }
