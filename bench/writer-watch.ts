@@ -34,7 +34,9 @@ export class WriterWatch {
   async stretch(seconds: number): Promise<WriterFigures> {
     await sleep(Math.min(SETTLE_MS_MAX, seconds * 1000))
     await this.figures()
-    await sleep(seconds * 1000)
+    const end = performance.now() + seconds * 1000
+    // a timer counts from the beginning of its turn, and so may come a little early
+    for (let left = seconds * 1000; left > 0; left = end - performance.now()) await sleep(Math.ceil(left))
     return this.figures()
   }
 
